@@ -1,0 +1,38 @@
+"""Mixmerge: merge fine-tuned language models, and find the merging ratio (Mixup Model Merge, arXiv 2502.15434).
+
+>>> import mixmerge
+>>> planned = mixmerge.plan("recipe.yaml")          # reads headers only
+>>> record = mixmerge.merge("recipe.yaml", "out")   # writes the merged model
+>>> mixmerge.verify("out")                          # recomputes its fingerprints
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mixmerge.errors import MixmergeError, Problem
+
+if TYPE_CHECKING:
+    from mixmerge.api import merge, plan, verify
+    from mixmerge.recipe import Recipe, load_recipe, parse_recipe
+
+_LAZY = {
+    "merge": "mixmerge.api",
+    "plan": "mixmerge.api",
+    "verify": "mixmerge.api",
+    "Recipe": "mixmerge.recipe",
+    "load_recipe": "mixmerge.recipe",
+    "parse_recipe": "mixmerge.recipe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names on first use, so that importing the package costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+__all__ = ["MixmergeError", "Problem", "Recipe", "load_recipe", "merge", "parse_recipe", "plan", "verify"]

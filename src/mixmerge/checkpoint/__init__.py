@@ -1,0 +1,26 @@
+"""Checkpoints: safetensors files read by range and written at known offsets, in bounded memory.
+
+This package knows folders, headers, element types and bytes. It knows nothing of recipes or of merging. `hub`
+is not imported from here, so that nothing of huggingface_hub loads unless a model is not on this disk.
+"""
+
+from mixmerge.checkpoint.dtypes import DTYPES, DType, from_torch_name
+from mixmerge.checkpoint.header import TensorSpan, TensorSpec
+from mixmerge.checkpoint.reader import Checkpoint, open_checkpoint, quantisation
+from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, lay_out, partial_folder, publish
+
+__all__ = [
+    "DTYPES",
+    "Checkpoint",
+    "CheckpointWriter",
+    "DType",
+    "ShardLayout",
+    "TensorSpan",
+    "TensorSpec",
+    "from_torch_name",
+    "lay_out",
+    "open_checkpoint",
+    "partial_folder",
+    "publish",
+    "quantisation",
+]

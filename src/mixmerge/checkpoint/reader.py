@@ -1,0 +1,290 @@
+"""A checkpoint opened for reading: which tensors it has, and their bytes by range of elements.
+
+It puts the headers of all files together, refuses what does not fit, and reads. It knows nothing of merging,
+and does not care whether the files are on this disk until their data is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge import fileio
+from mixmerge.checkpoint.folder import Folder, LocalFolder
+from mixmerge.checkpoint.header import TensorSpan, header_size, parse_header
+from mixmerge.checkpoint.index import WeightFiles, find_weights
+from mixmerge.checkpoint.pool import FilePool
+from mixmerge.checkpoint.problems import DAMAGED, ProblemList, shorten
+from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
+from mixmerge.errors import CheckpointError, ModelNotFoundError, Problem
+
+__all__ = ["Checkpoint", "Origin", "TensorSpan", "load_checkpoint", "open_checkpoint", "quantisation"]
+
+CONFIG: Final = "config.json"
+MAX_CONFIG: Final = 16_000_000  # bytes
+
+_GUESS: Final = 65_536  # bytes of a file read at once; holds the header of most
+_STATED: Final = ("quantization_config", "compression_config")
+_PACKED: Final = re.compile(  # GPTQ, AWQ, MLX, bitsandbytes, compressed-tensors, DeepSeek; never a weight's name
+    r".*\.(qweight|qzeros|g_idx|scales|SCB|absmax|nested_absmax|quant_map|quant_state\..*|weight_packed"
+    r"|weight_scale.*|weight_zero_point)|.*_scale_inv"
+)
+_SCALE: Final = re.compile(r"(?P<of>.*)[._](scale|scales|zero_point)")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a checkpoint from the hub comes from.
+
+    model: hub id. revision: the branch, tag or commit asked for, if any. commit: what it stands for. sha256:
+    of each safetensors file, as far as the hub states it.
+    """
+
+    model: str
+    revision: str | None
+    commit: str
+    sha256: Mapping[str, str]
+
+
+@final
+class Checkpoint:
+    """The tensors of one model.
+
+    label: how the recipe names it. folder: where its files are, or would be if `is_local` is false. tensors:
+    by name, in the order of files and bytes. config: config.json, None where there is none. files: weight
+    files. origin: None for a folder that is not from the hub's cache.
+    """
+
+    __slots__ = ("_pool", "config", "files", "folder", "is_local", "label", "origin", "tensors")
+
+    def __init__(
+        self,
+        *,
+        label: str,
+        folder: Path,
+        tensors: Mapping[str, TensorSpan],
+        config: Mapping[str, Any] | None,
+        files: tuple[Path, ...],
+        origin: Origin | None = None,
+        is_local: bool = True,
+    ) -> None:
+        self.label = label
+        self.folder = folder
+        self.tensors = tensors
+        self.config = config
+        self.files = files
+        self.origin = origin
+        self.is_local = is_local
+        self._pool = FilePool(fileio.open_read)
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.label!r}, {len(self.tensors)} tensors in {str(self.folder)!r})"
+
+    def identity(self) -> list[tuple[str, int, int]]:
+        """(name, bytes, time of last change in ns) of each weight file: the same list, the same weights."""
+        stats = [(file.name, file.stat()) for file in self.files]
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+    def read_into(self, span: TensorSpan, first: int, count: int, out: npt.NDArray[np.uint8]) -> None:
+        """Read elements `first` to `first + count` of a tensor, as raw bytes. Any thread, at any time.
+
+        out: contiguous, of count * span.dtype.itemsize bytes.
+        Raises CheckpointError if the file ends too early or cannot be read.
+        """
+        offset, size = span.byte_range(first, count)
+        assert out.nbytes == size, "a buffer of another size than the elements"
+        try:
+            with self._pool.borrow(span.file) as fd:
+                fileio.read_exact(fd, out, offset)
+        except EOFError as error:
+            raise self._unreadable(span, "the file has changed since it was opened", error) from error
+        except OSError as error:
+            raise self._unreadable(span, "a weight file can be read", error) from error
+
+    def _unreadable(self, span: TensorSpan, rule: str, error: Exception) -> CheckpointError:
+        place = f"model {self.label!r}, file {span.file}, tensor {shorten(span.name)}"
+        return CheckpointError(Problem(rule, str(error), place, DAMAGED))
+
+    def close(self) -> None:
+        """Close the files. Reading again opens them again."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_checkpoint(folder: Path, label: str, *, origin: Origin | None = None) -> Checkpoint:
+    """Open the model in a folder on this disk. label: how errors name it.
+
+    Raises ModelNotFoundError if there is no such folder, CheckpointError with everything wrong in it.
+    """
+    place = f"model {label!r}, path {folder}"
+    if not folder.is_dir():
+        cure = "give the folder the file is in" if folder.exists() else "check the path"
+        found = "a file" if folder.exists() else "nothing there"
+        raise ModelNotFoundError(Problem("a model is a folder", found, place, cure))
+    try:
+        return load_checkpoint(LocalFolder(folder), label, origin=origin)
+    except OSError as error:
+        rule, cure = "the files of a model can be read", "check permissions and the disk"
+        raise CheckpointError(Problem(rule, str(error), place, cure)) from error
+
+
+def load_checkpoint(folder: Folder, label: str, *, origin: Origin | None = None, is_local: bool = True) -> Checkpoint:
+    """Read index, headers and config.json of a model, wherever its files are.
+
+    Raises CheckpointError with everything wrong, or what the folder raises when it cannot be reached.
+    """
+    where = f"model {label!r}"
+    sizes = folder.sizes()
+    weights = find_weights(folder, sizes, where)
+    headers, problems = _read_headers(folder, weights.names, sizes, where)
+    config: Mapping[str, Any] | None = None
+    try:
+        config = _read_config(folder, sizes, where)
+    except CheckpointError as error:
+        problems += error.problems
+    problems += _check_names(folder, weights, headers, where)
+    if problems:
+        raise CheckpointError(problems)
+    tensors = {span.name: span for name in weights.names for span in headers[name]}
+    files = tuple(folder.root / name for name in weights.names)
+    return Checkpoint(
+        label=label,
+        folder=folder.root,
+        tensors=MappingProxyType(tensors),
+        config=config,
+        files=files,
+        origin=origin,
+        is_local=is_local,
+    )
+
+
+Headers = dict[str, tuple[TensorSpan, ...]]
+
+
+def _read_headers(
+    folder: Folder, names: Sequence[str], sizes: Mapping[str, int], where: str
+) -> tuple[Headers, list[Problem]]:
+    """Spans of each readable file by its name, and what is wrong with the others."""
+
+    def read(name: str) -> tuple[TensorSpan, ...] | CheckpointError:
+        try:
+            return _read_header(folder, name, sizes[name], f"{where}, file {folder.place(name)}")
+        except CheckpointError as error:
+            return error
+
+    with ThreadPoolExecutor(folder.workers) as pool:
+        results = dict(zip(names, pool.map(read, names), strict=True))
+    headers = {name: found for name, found in results.items() if not isinstance(found, CheckpointError)}
+    errors = [found for found in results.values() if isinstance(found, CheckpointError)]
+    return headers, [problem for error in errors for problem in error.problems]
+
+
+def _read_header(folder: Folder, name: str, size: int, place: str) -> tuple[TensorSpan, ...]:
+    try:
+        head = folder.read(name, 0, min(size, _GUESS))
+        needed = header_size(head, size, place)
+        if needed > len(head):
+            head += folder.read(name, len(head), needed - len(head))
+    except EOFError as error:
+        raise CheckpointError(Problem("a weight file can be read", str(error), place, DAMAGED)) from error
+    return parse_header(head[:needed], size, folder.root / name, place)
+
+
+def _read_config(folder: Folder, sizes: Mapping[str, int], where: str) -> Mapping[str, Any] | None:
+    if CONFIG not in sizes:
+        return None
+    place = f"{where}, file {folder.place(CONFIG)}"
+    if sizes[CONFIG] > MAX_CONFIG:
+        rule = f"{CONFIG} is at most {MAX_CONFIG:,} bytes long"
+        raise CheckpointError(Problem(rule, f"{sizes[CONFIG]:,} bytes", place, "repair or replace it"))
+    try:
+        config = parse_json(folder.read(CONFIG, 0, sizes[CONFIG]), lenient=True)
+    except (MalformedJsonError, EOFError) as error:
+        problem = Problem(f"{CONFIG} is JSON in UTF-8", str(error), place, "repair or replace it")
+        raise CheckpointError(problem) from error
+    if not isinstance(config, dict):
+        found = shorten(config)
+        raise CheckpointError(Problem(f"{CONFIG} is a JSON object", found, place, "repair or replace it"))
+    return MappingProxyType(config)
+
+
+def _check_names(folder: Folder, weights: WeightFiles, headers: Headers, where: str) -> list[Problem]:
+    """No tensor in two files, and index and files agree, as far as the files could be read."""
+    problems = _check_twice(folder, headers, where)
+    if weights.index is None or weights.weight_map is None:
+        return problems
+    place = f"{where}, file {folder.place(weights.index)}"
+    return problems + _check_index(weights.weight_map, headers, place)
+
+
+def _check_twice(folder: Folder, headers: Headers, where: str) -> list[Problem]:
+    problems = ProblemList(f"{where}, folder {folder.root}")
+    home: dict[str, str] = {}
+    for file, spans in headers.items():
+        for span in spans:
+            other = home.setdefault(span.name, file)
+            if other != file:
+                found = f"in {other} and in {file}"
+                cure = "remove the file that does not belong to this model"
+                problems.add("a tensor is in one file", found, tensor=span.name, cure=cure)
+    return list(problems.found())
+
+
+def _check_index(weight_map: Mapping[str, str], headers: Headers, place: str) -> list[Problem]:
+    problems = ProblemList(place)
+    cure = "download index and weights again; they do not belong together"
+    present = {file: {span.name for span in spans} for file, spans in headers.items()}
+    for tensor, file in weight_map.items():
+        if file in present and tensor not in present[file]:
+            found = f"{file} lacks it"
+            problems.add("a tensor is in the file the index names", found, tensor=tensor, cure=cure)
+    for file, spans in headers.items():
+        for span in spans:
+            if span.name not in weight_map:
+                found = f"{file} holds a tensor the index lacks"
+                problems.add("the index names every tensor", found, tensor=span.name, cure=cure)
+    return list(problems.found())
+
+
+def quantisation(checkpoint: Checkpoint) -> str | None:
+    """Why the elements of this checkpoint are not weights, or None if they are.
+
+    A checkpoint is quantised if config.json says so, or a tensor has a companion of scales. A parameter that
+    is merely called scale (CLIP's logit_scale) is none.
+    """
+    for key in _STATED:
+        stated = (checkpoint.config or {}).get(key)
+        if stated:
+            method = stated.get("quant_method", "not stated") if isinstance(stated, dict) else stated
+            return f"{CONFIG} has a {key} (quant_method: {shorten(method)})"
+    companions = [span.name for span in checkpoint.tensors.values() if _is_companion(span, checkpoint.tensors)]
+    if companions:
+        more = f" and {len(companions) - 1} more" if len(companions) > 1 else ""
+        return f"tensor {companions[0]!r}{more}: scales or packed values of a quantisation"
+    return None
+
+
+def _is_companion(span: TensorSpan, tensors: Mapping[str, TensorSpan]) -> bool:
+    if _PACKED.fullmatch(span.name) or span.dtype.name == "F8_E8M0":
+        return True
+    scale = _SCALE.fullmatch(span.name)
+    if scale is None:
+        return False
+    of = scale["of"]
+    weight = tensors.get(f"{of}.weight")
+    return of in tensors or f"{of}_blocks" in tensors or (weight is not None and weight.dtype.itemsize == 1)

@@ -1,0 +1,283 @@
+"""A checkpoint written in any order: lay-out first, then blocks at known offsets, the index last.
+
+The lay-out is pure arithmetic on names and shapes, so every offset is known before a byte is written. It
+knows files and spans; what the bytes mean, and what else belongs into the folder of a model, is others'
+business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Final, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge import fileio
+from mixmerge.checkpoint.header import TensorSpan, TensorSpec, format_header
+from mixmerge.checkpoint.index import INDEX, SINGLE
+from mixmerge.checkpoint.pool import FilePool
+from mixmerge.errors import OutputError, Problem
+
+__all__ = [
+    "CheckpointWriter",
+    "ShardLayout",
+    "TensorSpec",
+    "index_bytes",
+    "lay_out",
+    "partial_folder",
+    "publish",
+]
+
+METADATA: Final[Mapping[str, str]] = MappingProxyType({"format": "pt"})  # transformers asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLayout:
+    """One file to be written: its name, its header, where each tensor goes and how long it will be.
+
+    spans: `file` is the bare file name, `offset` counts from the start of the file. size: in bytes.
+    """
+
+    file: str
+    header: bytes
+    spans: tuple[TensorSpan, ...]
+    size: int
+
+
+def lay_out(
+    specs: Sequence[TensorSpec], shard_size: int, *, metadata: Mapping[str, str] = METADATA
+) -> tuple[ShardLayout, ...]:
+    """Divide tensors into files of at most `shard_size` bytes of data, in the given order.
+
+    A tensor larger than that has a file to itself. Within a file, tensors with wider elements come first
+    (else the given order holds), so that each is aligned as PyTorch needs to map it.
+    """
+    assert len({spec.name for spec in specs}) == len(specs), "two tensors share a name"
+    groups = _divide(specs, shard_size)
+    total = len(groups)
+    names = [f"model-{number:05d}-of-{total:05d}.safetensors" for number in range(1, total + 1)]
+    names = [SINGLE] if total == 1 else names
+    return tuple(_lay_out_file(name, group, metadata) for name, group in zip(names, groups, strict=True))
+
+
+def _divide(specs: Sequence[TensorSpec], shard_size: int) -> list[list[TensorSpec]]:
+    groups: list[list[TensorSpec]] = [[]]
+    filled = 0
+    for spec in specs:
+        if groups[-1] and filled + spec.nbytes > shard_size:
+            groups.append([])
+            filled = 0
+        groups[-1].append(spec)
+        filled += spec.nbytes
+    return groups
+
+
+def _lay_out_file(name: str, specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> ShardLayout:
+    ordered = sorted(specs, key=lambda spec: -spec.dtype.itemsize)
+    header = format_header(ordered, metadata)
+    spans = []
+    offset = len(header)
+    for spec in ordered:
+        spans.append(TensorSpan(spec.name, spec.dtype, spec.shape, Path(name), offset, spec.nbytes))
+        offset += spec.nbytes
+    return ShardLayout(name, header, tuple(spans), offset)
+
+
+def index_bytes(layouts: Sequence[ShardLayout]) -> bytes:
+    """The text of model.safetensors.index.json, as transformers writes it: total_size is bytes of data."""
+    weight_map = {span.name: layout.file for layout in layouts for span in layout.spans}
+    total = sum(span.nbytes for layout in layouts for span in layout.spans)
+    content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@final
+class CheckpointWriter:
+    """The files of one checkpoint while they are filled.
+
+    On entering, the files exist at their full length with their headers; data may come in any order from any
+    thread; `finish` makes it last and writes the index. A file that was begun can be taken up again with
+    `resume`.
+    """
+
+    __slots__ = ("_folder", "_layouts", "_pool", "_spans")
+
+    def __init__(self, folder: Path, layouts: Sequence[ShardLayout], *, resume: bool = False) -> None:
+        """Create the files, or with `resume` check that they are there as laid out.
+
+        Raises OutputError if they exist (or, with `resume`, do not, or differ), and the bare OSError if the
+        disk has no room; files just created are then removed.
+        """
+        self._folder = folder
+        self._layouts = tuple(layouts)
+        self._spans = {span.name: span for layout in self._layouts for span in layout.spans}
+        self._pool = FilePool(fileio.open_write)
+        if resume:
+            self._check_files()
+        else:
+            self._create_files()
+
+    def _create_files(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        created: list[Path] = []
+        try:
+            for layout in self._layouts:
+                path = self._folder / layout.file
+                fd = fileio.open_write(path, exclusive=True)
+                created.append(path)
+                try:
+                    fileio.preallocate(fd, layout.size)
+                    fileio.write_all(fd, layout.header, 0)
+                finally:
+                    os.close(fd)
+        except FileExistsError as error:
+            _remove(created)
+            raise OutputError(_in_the_way(Path(error.filename))) from error
+        except BaseException:
+            _remove(created)
+            raise
+
+    def _check_files(self) -> None:
+        problems = [problem for layout in self._layouts for problem in _differences(self._folder, layout)]
+        if problems:
+            raise OutputError(problems)
+
+    def write(self, name: str, first: int, data: npt.NDArray[np.uint8]) -> None:
+        """Write whole elements of tensor `name` from element `first` on, as raw bytes. Any thread, any order.
+
+        Raises the bare OSError (a full disk, a lost mount).
+        """
+        span = self._spans[name]
+        offset, size = span.byte_range(first, data.nbytes // span.dtype.itemsize)
+        assert data.nbytes == size, "part of an element"
+        with self._pool.borrow(self._folder / span.file) as fd:
+            fileio.write_all(fd, data, offset)
+            fileio.start_writeback(fd, offset, size)
+
+    def read_back(self, name: str, first: int, count: int, out: npt.NDArray[np.uint8]) -> None:
+        """Read elements `first` to `first + count` of tensor `name` as they are in the file now.
+
+        out: contiguous, of count * itemsize bytes. Raises the bare OSError or EOFError.
+        """
+        span = self._spans[name]
+        offset, size = span.byte_range(first, count)
+        assert out.nbytes == size, "a buffer of another size than the elements"
+        with self._pool.borrow(self._folder / span.file) as fd:
+            fileio.read_exact(fd, out, offset)
+
+    def finish(self) -> None:
+        """Wait until all data is on the device, then write the index (where there are shards), then close."""
+        for layout in self._layouts:
+            with self._pool.borrow(self._folder / layout.file) as fd:
+                fileio.sync(fd)
+        if len(self._layouts) > 1:
+            fileio.atomic_write(self._folder / INDEX, index_bytes(self._layouts))
+        fileio.sync_folder(self._folder)
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and leave them as they are, to be taken up again. No thread may be writing."""
+        self._pool.close()
+
+    def abort(self) -> None:
+        """Close the files and remove them. No thread may be writing."""
+        self.close()
+        _remove([self._folder / name for name in (INDEX, *(layout.file for layout in self._layouts))])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _in_the_way(path: Path) -> Problem:
+    rule = "a new checkpoint is written into files that do not exist yet"
+    return Problem(rule, "a file of that name", str(path), "remove it, or resume the merge that left it")
+
+
+def _differences(folder: Path, layout: ShardLayout) -> list[Problem]:
+    """What keeps the file of an interrupted merge from being taken up again."""
+    path = folder / layout.file
+    cure = "start afresh: remove the unfinished folder"
+    rule = "a merge is resumed with the files it began"
+    if not path.is_file():
+        return [Problem(rule, "no such file", str(path), cure)]
+    if path.stat().st_size != layout.size:
+        return [Problem(rule, f"{path.stat().st_size:,} bytes instead of {layout.size:,}", str(path), cure)]
+    with path.open("rb") as file:
+        if file.read(len(layout.header)) != layout.header:
+            return [Problem(rule, "a header that states other tensors", str(path), cure)]
+    return []
+
+
+def partial_folder(out: Path) -> Path:
+    """Where a model is written until it is complete: beside `out`, on the same disk."""
+    return out.with_name(out.name + ".partial")
+
+
+def publish(partial: Path, out: Path, overwrite: bool) -> None:
+    """Give the finished folder `partial` the name `out`, both in one parent folder.
+
+    overwrite: a model that has the name `out` is moved aside, and removed once the new one has its name; if
+    that fails it is moved back. Raises OutputError if `out` exists and may not be overwritten or is no model,
+    OSError as the system does.
+    """
+    _check_target(out, overwrite)
+    fileio.sync_folder(partial)
+    aside = _move_aside(out)
+    try:
+        partial.rename(out)
+    except BaseException:
+        if aside is not None:
+            aside.rename(out)
+        raise
+    fileio.sync_folder(out.parent)
+    if aside is not None:
+        _remove_all(aside)
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    """Refuse to replace anything without leave, and with leave anything but a model or an empty folder."""
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
+        rule, cure = "the output folder does not exist yet", "choose another folder, or allow overwriting"
+        raise OutputError(Problem(rule, "something of that name", str(out), cure))
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else [""]
+    if names and not any(name == "config.json" or name.endswith(".safetensors") for name in names):
+        rule = "overwriting replaces a whole folder, so it must be a model or empty"
+        found = f"a folder with {names[0]!r} in it, without weights" if out.is_dir() else "a file"
+        raise OutputError(Problem(rule, found, str(out), "choose another folder"))
+
+
+def _move_aside(out: Path) -> Path | None:
+    if not os.path.lexists(out):
+        return None
+    aside = out.with_name(f"{out.name}.replaced-{os.getpid()}")
+    out.rename(aside)
+    return aside
+
+
+def _remove_all(path: Path) -> None:
+    """Remove a folder, or a link to one. What cannot be removed stays under its temporary name."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)

@@ -1,0 +1,135 @@
+"""The apply pass: every block read once, merged, rounded, fingerprinted and handed to the sink."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from mixmerge.engine.blocks import Arena, finished_bytes, pieces, read, refuse_nonfinite
+from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
+from mixmerge.engine.fingerprint import Tally, chunk_digests
+from mixmerge.engine.lowering import coefficients, lower, native
+from mixmerge.engine.statistics import Statistics
+from mixmerge.engine.workers import run_jobs
+from mixmerge.errors import CheckpointError, NonFiniteError, Problem
+from mixmerge.kernels import Kernels, Lowered
+from mixmerge.plan import Plan, Step
+from mixmerge.sink import Sink
+
+
+class Applier:
+    """One apply pass of a plan. skip: tensors that are already there. hashed: whether fingerprints are taken."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        statistics: Statistics,
+        sink: Sink,
+        kernels: Kernels,
+        listen: Listener,
+        *,
+        skip: Collection[str] = (),
+        hashed: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.statistics = statistics
+        self.sink = sink
+        self.kernels = kernels
+        self.listen = listen
+        self.hashed = hashed
+        self.steps = [step for step in plan.steps if step.spec.name not in skip]
+        self.elected = 0
+        self._lock = threading.Lock()
+
+    def run(self, arenas: list[Arena]) -> int:
+        """Merge every tensor. Returns the sum of the signs elected in tensors that were not skipped."""
+        total = sum(step.read_bytes + step.spec.nbytes for step in self.steps)
+        self.listen(PassStarted("merging", total))
+        run_jobs(self._jobs(), self._work, arenas)
+        return self.elected
+
+    def _jobs(self) -> Iterator[_Job]:
+        for step in self.steps:
+            tally = Tally(step.spec.count, len(step.all_inputs) + 1)
+            low = self._lowered(step)
+            if step.spec.count == 0:
+                empty = tally.add(0, 0, [b""] * (len(step.all_inputs) + 1))
+                assert empty is not None, "nothing is left of nothing"
+                self.listen(TensorDone(step.spec.name, empty[-1], empty[:-1]))
+            for first, count in pieces(step, self.plan.budget.block):
+                yield _Job(step, low, first, count, tally)
+
+    def _lowered(self, step: Step) -> Lowered | None:
+        """None where bytes are only copied."""
+        same = step.method is None and all(item.span.dtype == step.spec.dtype for item in step.inputs)
+        if same:
+            return None
+        numbers = coefficients(step, self.plan.ratios)
+        return lower(self.plan, step, numbers, self.statistics.of(step.spec.name), self.statistics.majority)
+
+    def _work(self, job: _Job, arena: Arena) -> None:
+        step, first, count = job.step, job.first, job.count
+        digests = read(self.plan, step, first, count, arena, hashed=self.hashed)
+        data = self._copied(step, count, arena) if job.low is None else self._merged(job, job.low, arena)
+        self.sink.write(step.spec.name, first, step.spec.dtype, data)
+        self._account(job, digests, data)
+
+    def _merged(self, job: _Job, low: Lowered, arena: Arena) -> np.ndarray:
+        step = job.step
+        rule = "sum" if step.method is None else step.coefficients(self.plan.ratios).rule
+        elected = self.kernels.merge_block[rule](arena.rows, job.first, job.count, low, arena.out, *arena.scratch)
+        with self._lock:
+            self.elected += int(elected)
+        refuse_nonfinite(self.plan, step, arena.nonfinite)
+        data = finished_bytes(arena.out, step.spec.dtype, job.count)
+        self._refuse_overflow(step, data)
+        return data
+
+    def _refuse_overflow(self, step: Step, data: np.ndarray) -> None:
+        """Narrow exponents overflow on finite inputs; BF16 and F32 have the inputs' range in all but name."""
+        if step.spec.dtype.name in ("F32", "BF16") or self.plan.allow_nonfinite:
+            return
+        if not np.isfinite(data.view(step.spec.dtype.numpy)).all():
+            cure = "choose `dtype: bfloat16` or float32, or go on with --allow-nonfinite"
+            rule = f"every merged weight fits {step.spec.dtype.torch_name}"
+            raise NonFiniteError(Problem(rule, "overflow to infinity", f"tensor {step.spec.name}", cure))
+
+    def _copied(self, step: Step, count: int, arena: Arena) -> np.ndarray:
+        """Bytes as they are; integers and bools must be the same in every input."""
+        size = count * step.spec.dtype.itemsize
+        first = arena.rows[0]
+        if not native(step.spec.dtype) and step.spec.dtype.kind == "float":
+            return first[: count * 4].view(np.float32).astype(step.spec.dtype.numpy).view(np.uint8)
+        for row, item in zip(arena.rows[1:], step.all_inputs[1:], strict=False):
+            if not np.array_equal(row[:size], first[:size]):
+                labels = [self.plan.models[one.model].label for one in (step.all_inputs[0], item)]
+                rule = f"tensors of {step.spec.dtype.torch_name} are the same in all models"
+                place = f"tensor {step.spec.name}, models {labels[0]} / {labels[1]}"
+                cure = "`on_mismatch: base` does not apply to values; merge models that share it"
+                raise CheckpointError(Problem(rule, "they differ", place, cure))
+        return first[:size]
+
+    def _account(self, job: _Job, digests: list[bytes], data: np.ndarray) -> None:
+        step, count = job.step, job.count
+        if self.hashed:
+            digests.append(chunk_digests(data, step.spec.dtype.itemsize))
+            done = job.tally.add(job.first, count, digests)
+            if done is not None:
+                self.listen(TensorDone(step.spec.name, done[-1], done[:-1]))
+        read_bytes = sum(count * item.span.dtype.itemsize for item in step.all_inputs)
+        self.listen(Progress(read_bytes + data.nbytes))
+
+
+class _Job:
+    """One block of one tensor."""
+
+    __slots__ = ("count", "first", "low", "step", "tally")
+
+    def __init__(self, step: Step, low: Lowered | None, first: int, count: int, tally: Tally) -> None:
+        self.step = step
+        self.low = low
+        self.first = first
+        self.count = count
+        self.tally = tally

@@ -1,0 +1,72 @@
+"""Execute a plan into a sink: measure where the method asks for it, then one apply pass.
+
+The majority sign of the whole model is estimated while thresholds are measured, and counted while it is applied; on
+the rare occasion that the two differ the apply pass is run again with the counted one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mixmerge.engine.apply import Applier
+from mixmerge.engine.blocks import Arena
+from mixmerge.engine.events import Event, Listener, Restarted
+from mixmerge.engine.measure import Measurer
+from mixmerge.engine.statistics import Statistics
+from mixmerge.kernels import Kernels, load
+from mixmerge.plan import Plan
+from mixmerge.sink import Sink
+
+
+class Engine:
+    """Buffers and kernels for plans of one shape; reused over many ratios of one recipe.
+
+    listeners are called from any thread, one at a time.
+    """
+
+    def __init__(self, plan: Plan, listeners: Sequence[Listener] = (), kernels: Kernels | None = None) -> None:
+        self.kernels = kernels or load()
+        self.arenas = [Arena(plan) for _ in range(plan.budget.threads)]
+        self._listeners = tuple(listeners)
+        self._lock = threading.Lock()
+
+    def measure(self, plan: Plan) -> Statistics:
+        """What must be known of whole tensors or the whole model. Does not depend on the plan's ratios."""
+        return Measurer(plan, self.kernels, self.arenas, self._tell).run()
+
+    def apply(
+        self,
+        plan: Plan,
+        statistics: Statistics,
+        sink: Sink,
+        *,
+        skip: Collection[str] = (),
+        hashed: bool = True,
+    ) -> Statistics:
+        """One pass into the sink. Returns the statistics with the majority sign proven.
+
+        skip: tensors already written with these statistics. Raises NonFiniteError, CheckpointError, and OSError as
+        the sink does.
+        """
+        elected = self._pass(plan, statistics, sink, skip, hashed=hashed)
+        if statistics.proven:
+            return statistics
+        assert not skip, "nothing is skipped until the majority sign is proven"
+        counted = int(np.sign(elected))
+        if counted != statistics.majority:
+            self._tell(Restarted("the majority sign came out otherwise than estimated"))
+            statistics = replace(statistics, majority=counted)
+            self._pass(plan, statistics, sink, (), hashed=hashed)
+        return replace(statistics, proven=True)
+
+    def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Collection[str], *, hashed: bool) -> int:
+        return Applier(plan, statistics, sink, self.kernels, self._tell, skip=skip, hashed=hashed).run(self.arenas)
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            for listener in self._listeners:
+                listener(event)

@@ -1,0 +1,89 @@
+"""The journal of a merge in progress: append-only lines beside the unfinished files, from which it can go on.
+
+A line that was cut short is not there. What the journal says is written is checked against the bytes before it is
+believed, so it needs no fsync of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from mixmerge.engine.events import Event, Restarted, TensorDone
+from mixmerge.engine.statistics import Statistics, from_json, to_json
+
+JOURNAL: Final = "merge.journal"
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a journal holds. identity: of the plan and inputs it belongs to. done: tensor -> its last event."""
+
+    identity: Mapping[str, Any]
+    statistics: Statistics | None = None
+    done: Mapping[str, TensorDone] = field(default_factory=dict)
+
+
+class Journal:
+    """Appends; one line a fact."""
+
+    def __init__(self, folder: Path, *, identity: Mapping[str, Any] | None) -> None:
+        """identity: begins a new journal; None goes on with the one that is there."""
+        self.path = folder / JOURNAL
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if identity is not None else 0)
+        self._fd = os.open(self.path, flags, 0o644)
+        if identity is None:
+            os.write(self._fd, b"\n")  # ends a line that was cut short
+        else:
+            self._append({"format": FORMAT, "identity": identity})
+
+    def __call__(self, event: Event) -> None:
+        """Listen to the engine."""
+        if isinstance(event, TensorDone):
+            self._append({"done": event.name, "output": event.output, "inputs": list(event.inputs)})
+        elif isinstance(event, Restarted):
+            self._append({"restarted": event.reason})
+
+    def measured(self, statistics: Statistics) -> None:
+        """Note what measuring found."""
+        self._append({"statistics": to_json(statistics)})
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _append(self, content: Mapping[str, Any]) -> None:
+        os.write(self._fd, (json.dumps(content) + "\n").encode())
+
+
+def read_journal(folder: Path) -> Found | None:
+    """The journal in a folder, None where there is none that can be read."""
+    try:
+        lines = (folder / JOURNAL).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    entries = [entry for entry in map(_parsed, lines) if entry is not None]
+    if not entries or entries[0].get("format") != FORMAT:
+        return None
+    statistics: Statistics | None = None
+    done: dict[str, TensorDone] = {}
+    for entry in entries[1:]:
+        if "statistics" in entry:
+            statistics = from_json(entry["statistics"])
+        elif "restarted" in entry:
+            done = {}
+        elif "done" in entry:
+            done[entry["done"]] = TensorDone(entry["done"], entry["output"], tuple(entry["inputs"]))
+    return Found(entries[0]["identity"], statistics, done)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None

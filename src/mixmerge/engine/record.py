@@ -1,0 +1,74 @@
+"""mixmerge.json: what a merged model was made from and what its bytes are. The same merge gives the same record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mixmerge.checkpoint import Checkpoint
+from mixmerge.engine.events import TensorDone
+from mixmerge.engine.statistics import Statistics
+from mixmerge.errors import CheckpointError, Problem
+from mixmerge.plan import Plan
+from mixmerge.recipe import canonical, recipe_hash
+
+RECORD: Final = "mixmerge.json"
+FORMAT: Final = 1
+MAX_RECORD: Final = 500_000_000  # bytes
+
+
+def make_record(plan: Plan, statistics: Statistics, done: Mapping[str, TensorDone], version: str) -> dict[str, Any]:
+    """The record as plain values: recipe, seed, ratios, models with fingerprints of their tensors, outputs."""
+    recipe = plan.recipe
+    mixup = recipe.mixup
+    return {
+        "format": FORMAT,
+        "mixmerge": version,
+        "recipe": canonical(recipe),
+        "recipe_sha256": recipe_hash(recipe),
+        "method": recipe.method,
+        "dialect": recipe.dialect,
+        "seed": recipe.seed if mixup is None or mixup.seed is None else mixup.seed,
+        "ratio_law": None if plan.law is None else str(plan.law),
+        "sources": list(plan.source_labels),
+        "ratios": {group: list(ratio) for group, ratio in plan.ratios.items()},
+        "thresholds": None if statistics.limits is None else list(statistics.limits),
+        "fingerprint": "xxh3-128 of chunks of 65536 elements, then of their digests",
+        "models": [_model(plan, index, model, done) for index, model in enumerate(plan.models)],
+        "output": {step.spec.name: done[step.spec.name].output for step in plan.steps},
+    }
+
+
+def _model(plan: Plan, index: int, model: Checkpoint, done: Mapping[str, TensorDone]) -> dict[str, Any]:
+    tensors: dict[str, str] = {}
+    for step in plan.steps:
+        for item, fingerprint in zip(step.all_inputs, done[step.spec.name].inputs, strict=True):
+            if item.model == index:
+                tensors[item.span.name] = fingerprint
+    origin = model.origin
+    hub = None if origin is None else {"id": origin.model, "commit": origin.commit, "sha256": dict(origin.sha256)}
+    role = "base" if index == plan.base else "source"
+    return {"model": model.label, "role": role, "hub": hub, "tensors": tensors}
+
+
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    """The text of mixmerge.json."""
+    return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a merged model. Raises CheckpointError where it is missing or not one."""
+    path = folder / RECORD
+    cure = "only models merged by Mixmerge carry a record"
+    if not path.is_file() or path.stat().st_size > MAX_RECORD:
+        raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", "no such file", str(folder), cure))
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        good = record["format"] == FORMAT and isinstance(record["output"], dict)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(Problem(f"{RECORD} is a record", str(error), str(path), cure)) from error
+    if not good:
+        raise CheckpointError(Problem(f"{RECORD} has format {FORMAT}", "another", str(path), "use a newer Mixmerge"))
+    return record  # type: ignore[no-any-return]

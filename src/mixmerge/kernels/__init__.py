@@ -1,0 +1,87 @@
+"""Compiled loops over blocks of elements, and their definition in numpy. Imported by the engine only.
+
+`load()` gives the compiled kernels, or the numpy definitions where Numba is missing: slower, same bytes.
+Knows dtype codes and raw bytes; no checkpoints, names of tensors or plans.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixmerge.kernels._layout import (
+    CHUNK,
+    DARE_MAGNITUDE,
+    DARE_NONE,
+    DARE_RANDOM,
+    LANES,
+    RULES,
+    SCRATCH,
+    SPARSE_BERNOULLI,
+    SPARSE_NONE,
+    SPARSE_TRIM,
+    TILE,
+    Lowered,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """One implementation of every kernel. compiled: whether it is machine code."""
+
+    compiled: bool
+    merge_block: Mapping[str, Callable[..., int]]
+    histogram_block: Callable[..., None]
+    survey_block: Callable[..., int]
+    magnitudes_block: Callable[..., None]
+    equal_block: Callable[..., None]
+    equal_place: Callable[..., int]
+    l1_block: Callable[..., None]
+
+
+def _from(module: Any, compiled: bool) -> Kernels:
+    return Kernels(
+        compiled,
+        module.MERGE_BLOCK,
+        module.histogram_block,
+        module.survey_block,
+        module.magnitudes_block,
+        module.equal_block,
+        module.equal_place,
+        module.l1_block,
+    )
+
+
+def load(compiled: bool | None = None) -> Kernels:
+    """The compiled kernels, or the numpy ones where Numba does not import or MIXMERGE_NUMPY=1 asks for them.
+
+    compiled: True or False forces one of the two (True raises ImportError where Numba is missing).
+    """
+    if compiled is None:
+        compiled = os.environ.get("MIXMERGE_NUMPY", "") != "1"
+        if compiled and importlib.util.find_spec("numba") is None:
+            compiled = False
+    name = "_compiled" if compiled else "reference"
+    return _from(importlib.import_module(f"mixmerge.kernels.{name}"), compiled)
+
+
+__all__ = [
+    "CHUNK",
+    "DARE_MAGNITUDE",
+    "DARE_NONE",
+    "DARE_RANDOM",
+    "LANES",
+    "RULES",
+    "SCRATCH",
+    "SPARSE_BERNOULLI",
+    "SPARSE_NONE",
+    "SPARSE_TRIM",
+    "TILE",
+    "Kernels",
+    "Lowered",
+    "load",
+]

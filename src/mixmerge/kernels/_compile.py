@@ -1,0 +1,51 @@
+"""How loops are compiled: Numba without fast maths, without the interpreter lock, cached on disk.
+
+The cache folder is named after the text of all kernels, so an edited or upgraded kernel never meets stale machine code.
+No floating-point rule is relaxed here: no reassociation, no contraction, one rounding an operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+
+def _cache_folder() -> str:
+    """Where compiled kernels are kept: the person's NUMBA_CACHE_DIR, else a folder in the user's cache."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return os.environ["NUMBA_CACHE_DIR"]
+    texts = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(root, "mixmerge", f"kernels-{hashlib.sha256(texts).hexdigest()[:16]}")
+
+
+_FOLDER = _cache_folder()
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function as machine code; compiled at its first call, then loaded from the cache."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = _FOLDER
+    try:
+        return numba.njit(function, nogil=True, cache=True, fastmath=False, error_model="numpy")
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@intrinsic
+def high_product(typing_context: Any, a: Any, b: Any) -> Any:
+    """Upper 64 bits of the 128-bit product of two uint64: one machine instruction that Numba has no name for."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = cgutils.ir.IntType(128)
+        product = builder.mul(builder.zext(arguments[0], wide), builder.zext(arguments[1], wide))
+        return builder.trunc(builder.lshr(product, wide(64)), arguments[0].type)
+
+    return types.uint64(types.uint64, types.uint64), generate

@@ -1,0 +1,176 @@
+"""The combining rules as compiled loops over one tile; `reference.py` states the same rules in numpy, as their definition.
+
+Each takes x: float32 (rows, tile), the sources in rows 0 .. n - 1 (weights or task vectors, sparsified where the
+method says so) and the base in row n; writes row n + 1; may use the three rows after that as scratch. Returns the sum
+of the signs it elected, 0 for rules that elect none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixmerge.kernels._compile import compiled
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+@compiled
+def _weighted_sum(x, n, count, low, out):
+    weight, row = low.weights[0], x[0]
+    for i in range(count):
+        out[i] = weight * row[i]
+    for k in range(1, n):
+        weight, row = low.weights[k], x[k]
+        for i in range(count):
+            out[i] = out[i] + weight * row[i]
+    divisor = low.divisor
+    if divisor != _ONE:
+        for i in range(count):
+            out[i] = out[i] / divisor
+
+
+@compiled
+def _onto_base(base, scale, count, out):
+    for i in range(count):
+        out[i] = base[i] + scale * out[i]
+
+
+@compiled
+def total(x, n, count, out):
+    """Unweighted sum of the sources' rows, in their order."""
+    row = x[0]
+    for i in range(count):
+        out[i] = row[i]
+    for k in range(1, n):
+        row = x[k]
+        for i in range(count):
+            out[i] = out[i] + row[i]
+
+
+@compiled
+def sum_of_signs(row, count):
+    """How many elements are positive, less how many are negative."""
+    signs = np.int32(0)
+    for i in range(count):
+        signs += np.int32(row[i] > _ZERO) - np.int32(row[i] < _ZERO)
+    return np.int64(signs)
+
+
+@compiled
+def _elect(x, n, count, majority, sign):
+    """sign[i]: 1, -1 or, where the sum is zero, the majority sign of the whole model. Returns the sum without those."""
+    total(x, n, count, sign)
+    elected = sum_of_signs(sign, count)
+    for i in range(count):
+        value = sign[i]
+        sign[i] = _ONE if value > _ZERO else (-_ONE if value < _ZERO else majority)
+    return elected
+
+
+@compiled
+def rule_sum(x, n, count, low):
+    _weighted_sum(x, n, count, low, x[n + 1])
+    return np.int64(0)
+
+
+@compiled
+def rule_delta_sum(x, n, count, low):
+    _weighted_sum(x, n, count, low, x[n + 1])
+    _onto_base(x[n], low.scale, count, x[n + 1])
+    return np.int64(0)
+
+
+@compiled
+def _survivors(x, n, count, sign, total, number):
+    """total: sum of the agreeing task vectors, in source order; number: how many agree."""
+    for i in range(count):
+        total[i] = _ZERO
+        number[i] = _ZERO
+    for k in range(n):
+        row = x[k]
+        for i in range(count):
+            agrees = row[i] * sign[i] > _ZERO
+            total[i] = total[i] + (row[i] if agrees else _ZERO)
+            number[i] = number[i] + (_ONE if agrees else _ZERO)
+
+
+@compiled
+def rule_elect_mean(x, n, count, low):
+    out, sign, number = x[n + 1], x[n + 2], x[n + 3]
+    elected = _elect(x, n, count, low.majority, sign)
+    _survivors(x, n, count, sign, out, number)
+    for i in range(count):
+        out[i] = out[i] / (number[i] if number[i] > _ONE else _ONE)
+    _onto_base(x[n], low.scale, count, out)
+    return elected
+
+
+@compiled
+def rule_elect_mix_pair(x, n, count, low):
+    out, sign, number = x[n + 1], x[n + 2], x[n + 3]
+    elected = _elect(x, n, count, low.majority, sign)
+    _survivors(x, n, count, sign, out, number)
+    first, second, w0, w1 = x[0], x[1], low.weights[0], low.weights[1]
+    for i in range(count):
+        mixed = w0 * first[i] + w1 * second[i]
+        out[i] = mixed if number[i] > _ONE else out[i]
+    _onto_base(x[n], low.scale, count, out)
+    return elected
+
+
+@compiled
+def _weighted_agreement(x, n, count, low, sign, total, weight):
+    """total: sum of w_k d_k over the sources whose w_k d_k has the sign; weight: sum of their w_k."""
+    for i in range(count):
+        total[i] = _ZERO
+        weight[i] = _ZERO
+    for k in range(n):
+        row, w = x[k], low.weights[k]
+        for i in range(count):
+            value = w * row[i]
+            agrees = value * sign[i] > _ZERO
+            total[i] = total[i] + (value if agrees else _ZERO)
+            weight[i] = weight[i] + (w if agrees else _ZERO)
+
+
+@compiled
+def rule_elect_mix(x, n, count, low):
+    out, sign, weight = x[n + 1], x[n + 2], x[n + 3]
+    elected = _elect(x, n, count, low.majority, sign)
+    _weighted_agreement(x, n, count, low, sign, out, weight)
+    for i in range(count):
+        out[i] = out[i] / (weight[i] if weight[i] > _ZERO else _ONE)
+    _onto_base(x[n], low.scale, count, out)
+    return elected
+
+
+@compiled
+def _consensus(x, n, count, low):
+    out, sign, weight = x[n + 1], x[n + 2], x[n + 3]
+    first, w = x[0], low.weights[0]
+    for i in range(count):
+        sign[i] = w * first[i]
+    for k in range(1, n):
+        row, w = x[k], low.weights[k]
+        for i in range(count):
+            sign[i] = sign[i] + w * row[i]
+    for i in range(count):
+        sign[i] = _ONE if sign[i] >= _ZERO else -_ONE
+    _weighted_agreement(x, n, count, low, sign, out, weight)
+
+
+@compiled
+def rule_consensus(x, n, count, low):
+    _consensus(x, n, count, low)
+    _onto_base(x[n], low.scale, count, x[n + 1])
+    return np.int64(0)
+
+
+@compiled
+def rule_consensus_normalized(x, n, count, low):
+    _consensus(x, n, count, low)
+    out, weight = x[n + 1], x[n + 3]
+    for i in range(count):
+        out[i] = out[i] / (_ONE if weight[i] == _ZERO else weight[i])
+    _onto_base(x[n], low.scale, count, out)
+    return np.int64(0)

@@ -1,0 +1,254 @@
+"""Recipe and headers in, plan out. What can be refused is refused here, all at once, before a weight is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mixmerge.checkpoint import DTYPES, Checkpoint, DType, TensorSpec, lay_out, quantisation
+from mixmerge.errors import OutputError, PlanError, Problem
+from mixmerge.methods import METHODS, Method
+from mixmerge.mixup import Ratio, RatioLaw, draw_groups, equal_ratio, group_of, rounded
+from mixmerge.plan import carry, settings
+from mixmerge.plan.budget import plan_budget
+from mixmerge.plan.layout import Assembly, Layout, Member, SlicePlan, assemble
+from mixmerge.plan.types import Cost, Plan, Step
+from mixmerge.recipe.types import ModelRef, Recipe
+from mixmerge.tokens import vocabulary_problems
+
+DEFAULT_SHARD: Final = 5_000_000_000
+EQUAL: Final = "equal"
+"""Group of the tensors outside `mixup.filter`, merged at equal ratio."""
+
+
+def build_plan(
+    recipe: Recipe,
+    models: Mapping[ModelRef, Checkpoint],
+    *,
+    memory: int | None = None,
+    threads: int | None = None,
+    shard_size: int = DEFAULT_SHARD,
+    out: Path | None = None,
+    allow_nonfinite: bool = False,
+) -> Plan:
+    """Decide everything about a merge. models: every model the recipe names, opened.
+
+    memory: bytes for the whole process (None: 1 GiB). out: where the output will go, to check place and disk.
+    Raises PlanError (or MemoryBudgetError, OutputError) with all problems found.
+    """
+    method = METHODS[recipe.dialect, recipe.method]
+    order = _model_order(recipe, models)
+    opened = [models[ref] for ref in order]
+    position = {ref: index for index, ref in enumerate(order)}
+    problems = _quantised(opened) + vocabulary_problems(opened)
+    donor = position[recipe.base] if recipe.base is not None else 0
+    layout = assemble(opened, _slices(recipe, method, position), donor, recipe.on_mismatch)
+    problems += layout.problems
+    steps, unset = _steps(recipe, method, layout, _output_dtype(recipe))
+    problems += unset
+    if problems:
+        raise PlanError(problems)
+    specs = [step.spec for step in steps]
+    layouts = lay_out(specs, shard_size)
+    dtype = _main_dtype(specs)
+    law, ratios = _ratios(recipe, steps)
+    passes = _passes(recipe, method)
+    budget = plan_budget(
+        steps,
+        memory,
+        threads,
+        measures=passes > 1,
+        whole_model=method.sparsify == "trim" and _whole(recipe, method),
+    )
+    written = sum(layout.size for layout in layouts)
+    cost = Cost(passes * sum(step.read_bytes for step in steps), written, passes, written + 2**20)
+    if out is not None:
+        check_output(out, cost.disk, opened)
+    tokenizer = _tokenizer_model(recipe, position, donor)
+    carried, files = _small_files(recipe, opened, donor, tokenizer, specs, layout, dtype)
+    return Plan(
+        recipe, method, tuple(opened), position.get(recipe.base) if recipe.base else None, donor, tuple(steps), layouts,
+        dtype, ratios, law, budget, cost, carried, files, (*recipe.notes, *layout.notes), allow_nonfinite,
+    )  # fmt: skip
+
+
+def with_ratios(plan: Plan, ratios: Mapping[str, Ratio]) -> Plan:
+    """The same plan with other ratios; nothing else of it depends on them."""
+    assert ratios.keys() == plan.ratios.keys(), "one ratio for each group of the plan"
+    return replace(plan, ratios=dict(ratios))
+
+
+def model_refs(recipe: Recipe) -> tuple[ModelRef, ...]:
+    """Every model the recipe names, sources first, each once."""
+    named = [source.model for piece in recipe.slices for source in piece.sources]
+    bases = [piece.base for piece in recipe.slices if piece.base is not None]
+    return tuple(dict.fromkeys([*named, *bases, *([recipe.base] if recipe.base is not None else [])]))
+
+
+def _model_order(recipe: Recipe, models: Mapping[ModelRef, Checkpoint]) -> list[ModelRef]:
+    return [ref for ref in model_refs(recipe) if ref in models]
+
+
+def _quantised(models: Sequence[Checkpoint]) -> list[Problem]:
+    found = []
+    for model in models:
+        reason = quantisation(model)
+        if reason is not None:
+            rule, cure = "a merged model's elements are weights", "dequantise it first"
+            found.append(Problem(rule, reason, f"model {model.label}", cure))
+    return found
+
+
+def _slices(recipe: Recipe, method: Method, position: Mapping[ModelRef, int]) -> list[SlicePlan]:
+    """Find each slice's models. Task-vector methods skip the base wherever it is listed; others see it as listed."""
+    found = []
+    for index, piece in enumerate(recipe.slices):
+        base = piece.base or recipe.base
+        skips = method.space == "delta"
+        members = [
+            Member(position[source.model], source.layers, source)
+            for source in piece.sources
+            if not (skips and source.model == base)
+        ]
+        listed = next((source.layers for source in piece.sources if source.model == base), members[0].layers)
+        seen = base is not None and (skips or recipe.dare is not None)
+        found.append(SlicePlan(index, piece, tuple(members), (position[base], listed) if seen and base else None))
+    return found
+
+
+def _output_dtype(recipe: Recipe) -> DType | None:
+    return None if recipe.dtype is None else DTYPES[recipe.dtype]
+
+
+def _steps(recipe: Recipe, method: Method, layout: Layout, dtype: DType | None) -> tuple[list[Step], list[Problem]]:
+    steps: list[Step] = []
+    unset: dict[tuple[str, int | None], Problem] = {}
+    for item in layout.assemblies:
+        try:
+            steps.append(_step(recipe, method, item, dtype))
+        except settings.UnsetError as error:
+            problem = _unset_problem(recipe, item, error)
+            unset.setdefault((error.parameter, error.source), problem)
+    return steps, list(unset.values())
+
+
+def _step(recipe: Recipe, method: Method, item: Assembly, dtype: DType | None) -> Step:
+    first = (item.base or item.inputs[0]).span
+    floating = first.dtype.kind == "float"
+    spec = TensorSpec(item.name, dtype if floating and dtype is not None else first.dtype, first.shape)
+    if not floating or len(item.inputs) != len(item.slice.members):
+        return Step(spec, item.inputs if item.base is None else (*item.inputs, item.base), layer=item.layer)
+    return Step(
+        spec,
+        item.inputs,
+        item.base,
+        method,
+        settings.per_source(recipe, method, item, mixed=recipe.mixup is not None),
+        settings.shared(recipe, method, item),
+        _group(recipe, item),
+        item.layer,
+    )
+
+
+def _group(recipe: Recipe, item: Assembly) -> str | None:
+    if recipe.mixup is None:
+        return None
+    filters = recipe.mixup.filters
+    if filters and not any(fragment in item.name for fragment in filters):
+        return EQUAL
+    return group_of(item.name, item.layer, recipe.mixup.scope)
+
+
+def _unset_problem(recipe: Recipe, item: Assembly, error: settings.UnsetError) -> Problem:
+    rule = f"every tensor has a {error.parameter}"
+    if error.source is None:
+        return Problem(rule, f"none for {item.name}", recipe.place("parameters"), f"add `{error.parameter}:`")
+    model = item.slice.members[error.source].source.model
+    place = f"{recipe.place('models')}, model {model}"
+    cure = f"add a case without filter to `{error.parameter}` of this model, or a value at the top level"
+    return Problem(rule, f"none for {item.name}", place, cure)
+
+
+def _ratios(recipe: Recipe, steps: Sequence[Step]) -> tuple[RatioLaw | None, Mapping[str, Ratio]]:
+    groups = list(dict.fromkeys(step.group for step in steps if step.group is not None))
+    if recipe.mixup is None or not groups:
+        return None, {}
+    count = max(len(step.inputs) for step in steps if step.group is not None)
+    drawn = [group for group in groups if group != EQUAL]
+    if recipe.mixup.ratio is not None:
+        law, found = None, {group: rounded(recipe.mixup.ratio) for group in drawn}
+    else:
+        law = RatioLaw.symmetric(recipe.mixup.alpha, count)
+        seed = recipe.seed if recipe.mixup.seed is None else recipe.mixup.seed
+        found = dict(draw_groups(law, seed, drawn))
+    return law, {group: found.get(group, equal_ratio(count)) for group in groups}
+
+
+def _whole(recipe: Recipe, method: Method) -> bool:
+    return method.parameter("trim") is not None and recipe.parameters.get("trim", "model") == "model"
+
+
+def _passes(recipe: Recipe, method: Method) -> int:
+    """Passes over the inputs: one to apply, and what measuring takes when all goes as expected."""
+    passes = 1 + (recipe.dare is not None and recipe.dare.strategy == "magnitude") * 2
+    if method.sparsify == "trim":
+        return passes + (1 if _whole(recipe, method) else 3)
+    return passes + (method.sparsify == "bernoulli")
+
+
+def _main_dtype(specs: Sequence[TensorSpec]) -> DType:
+    """The float dtype most bytes are written in."""
+    sizes: Counter[str] = Counter()
+    for spec in specs:
+        if spec.dtype.kind == "float":
+            sizes[spec.dtype.name] += spec.nbytes
+    return DTYPES[sizes.most_common(1)[0][0]] if sizes else DTYPES["F32"]
+
+
+def _tokenizer_model(recipe: Recipe, position: Mapping[ModelRef, int], donor: int) -> int:
+    wanted = recipe.tokenizer_source
+    if wanted is None or wanted == "base":
+        return donor
+    return next((index for ref, index in position.items() if str(ref) == wanted), donor)
+
+
+def _small_files(
+    recipe: Recipe,
+    models: Sequence[Checkpoint],
+    donor: int,
+    tokenizer: int,
+    specs: Sequence[TensorSpec],
+    layout: Layout,
+    dtype: DType,
+) -> tuple[Mapping[str, Path], Mapping[str, bytes]]:
+    layered = recipe.slices[0].sources[0].layers is not None
+    layers = max((item.layer + 1 for item in layout.assemblies if item.layer is not None), default=0)
+    config = carry.merged_config(models[donor], specs, layout, dtype, layers if layered else None)
+    files = {} if config is None else {"config.json": (json.dumps(config, indent=2) + "\n").encode()}
+    if recipe.chat_template is not None:
+        files["chat_template.jinja"] = recipe.chat_template.encode()
+    return carry.carried_files(models[donor], models[tokenizer], recipe.chat_template), files
+
+
+def check_output(out: Path, needed: int, models: Sequence[Checkpoint]) -> None:
+    """The output lies in no input, no input in it, and the disk has room. Raises OutputError."""
+    problems = []
+    target = Path(os.path.realpath(out))
+    for model in models:
+        folder = Path(os.path.realpath(model.folder))
+        if model.is_local and (target == folder or folder in target.parents or target in folder.parents):
+            rule, cure = "the output lies outside every input", "choose another output folder"
+            problems.append(Problem(rule, str(out), f"model {model.label} in {model.folder}", cure))
+    parent = next((path for path in (target, *target.parents) if path.is_dir()), target)
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        rule, cure = "the disk has room for the output", "free space, or choose another disk"
+        problems.append(Problem(rule, f"{needed:,} bytes needed, {free:,} free", str(parent), cure))
+    if problems:
+        raise OutputError(problems)

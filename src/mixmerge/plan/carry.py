@@ -1,0 +1,76 @@
+"""The small files beside the weights: configuration, tokenizer, generation settings, chat template.
+
+They come from one model, the donor; config.json is brought into agreement with the tensors that will be written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mixmerge.checkpoint import Checkpoint, DType, TensorSpec
+from mixmerge.plan import names
+from mixmerge.plan.layout import Layout
+
+CARRIED: Final = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+"""Files copied as they are where the donor has them. No code: a model that needs its own Python is not made to run."""
+
+TOKENIZER: Final = frozenset(
+    name
+    for name in CARRIED
+    if name not in ("generation_config.json", "preprocessor_config.json", "processor_config.json")
+)
+
+
+def carried_files(donor: Checkpoint, tokenizer: Checkpoint, chat_template: str | None) -> Mapping[str, Path]:
+    """Name in the output -> file to copy. tokenizer: the model whose tokenizer files are taken."""
+    found: dict[str, Path] = {}
+    for name in CARRIED:
+        folder = (tokenizer if name in TOKENIZER else donor).folder
+        if (folder / name).is_file() and not (chat_template is not None and name.startswith("chat_template")):
+            found[name] = folder / name
+    return found
+
+
+def merged_config(
+    donor: Checkpoint, specs: Sequence[TensorSpec], layout: Layout, dtype: DType, layers: int | None
+) -> dict[str, Any] | None:
+    """config.json of the output, None where the donor has none. layers: the new number where slices changed it."""
+    if donor.config is None:
+        return None
+    config = json.loads(json.dumps(dict(donor.config)))
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, dict) and "num_hidden_layers" in inner else config
+    for key in {"torch_dtype", "dtype"} & config.keys() or {"torch_dtype"}:
+        config[key] = dtype.torch_name
+    rows = next((spec.shape[0] for spec in specs if names.is_embedding(spec.name) and spec.shape), None)
+    if rows is not None and "vocab_size" in text:
+        text["vocab_size"] = rows
+    if layers is not None:
+        text["num_hidden_layers"] = layers
+    if not layout.tie and names.setting(donor.config, "tie_word_embeddings") is not False and _has_head(specs):
+        config["tie_word_embeddings"] = False
+        if text is not config and "tie_word_embeddings" in text:
+            text["tie_word_embeddings"] = False
+    return config
+
+
+def _has_head(specs: Sequence[TensorSpec]) -> bool:
+    return any(names.is_head(spec.name) for spec in specs)

@@ -1,0 +1,77 @@
+"""What tensor names tell: the layer a tensor belongs to, embeddings, heads. No table of architectures.
+
+A layer's number is the first part of a dotted name that is all digits, as in `model.layers.3.mlp.up_proj.weight`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from mixmerge.checkpoint import Checkpoint, TensorSpan
+
+_LAYER: Final = re.compile(r"^(.*?\.|)(\d+)(\..*)$")
+_EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|wte|tok_embeddings|word_embeddings|embed_in|embeddings)\.weight$")
+_HEAD: Final = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
+
+
+def layer_of(name: str) -> int | None:
+    """The layer number in a tensor's name, None outside the layers."""
+    match = _LAYER.match(name)
+    return None if match is None else int(match[2])
+
+
+def stack_of(name: str) -> str | None:
+    """The part before the layer number: tensors with the same one belong to one stack of layers."""
+    match = _LAYER.match(name)
+    return None if match is None else match[1]
+
+
+def with_layer(name: str, layer: int) -> str:
+    """The name with another layer number."""
+    return _LAYER.sub(lambda match: f"{match[1]}{layer}{match[3]}", name)
+
+
+def stack_sizes(names: Iterable[str]) -> Mapping[str, int]:
+    """Number of layers of each stack."""
+    sizes: dict[str, int] = {}
+    for name in names:
+        match = _LAYER.match(name)
+        if match is not None:
+            sizes[match[1]] = max(sizes.get(match[1], 0), int(match[2]) + 1)
+    return sizes
+
+
+def is_embedding(name: str) -> bool:
+    """Whether this is the table of token embeddings."""
+    return _EMBEDDING.search(name) is not None
+
+
+def is_head(name: str) -> bool:
+    """Whether this is the output head over the vocabulary."""
+    return _HEAD.search(name) is not None
+
+
+def embedding(tensors: Mapping[str, TensorSpan]) -> TensorSpan | None:
+    """The token embedding of a model, None where no name is known for one."""
+    return next((span for name, span in tensors.items() if is_embedding(name)), None)
+
+
+def head(tensors: Mapping[str, TensorSpan]) -> TensorSpan | None:
+    """The stored output head, None where there is none."""
+    return next((span for name, span in tensors.items() if is_head(name)), None)
+
+
+def setting(config: Mapping[str, Any] | None, key: str) -> Any:
+    """A value of config.json, also where multimodal models keep it: under `text_config`."""
+    config = config or {}
+    inner = config.get("text_config")
+    return config.get(key, inner.get(key) if isinstance(inner, Mapping) else None)
+
+
+def tied(model: Checkpoint) -> bool:
+    """Whether the head is the embedding: config.json says so, or no head is stored beside an embedding."""
+    if head(model.tensors) is None:
+        return embedding(model.tensors) is not None
+    return setting(model.config, "tie_word_embeddings") is True

@@ -1,0 +1,126 @@
+"""A plan as frozen values: every tensor that will be read, computed and written, and what that costs.
+
+Made from a recipe and the headers of its models; no weight has been read. The engine only obeys it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mixmerge.checkpoint import Checkpoint, DType, ShardLayout, TensorSpan, TensorSpec
+from mixmerge.methods import Coefficients, Method, Number, Values
+from mixmerge.mixup import Ratio, RatioLaw
+from mixmerge.recipe.types import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A tensor of one model. model: position in `Plan.models`."""
+
+    model: int
+    span: TensorSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One output tensor.
+
+    inputs: one a source, in the recipe's order. base: None where the method sees none. method: None copies the only
+    input, or, for integers and bools, the inputs that must be equal. sources, shared: resolved parameters. group: key
+    of `Plan.ratios`, None where no ratio applies; mixed: False gives the equal ratio (outside `mixup.filter`).
+    """
+
+    spec: TensorSpec
+    inputs: tuple[Input, ...]
+    base: Input | None = None
+    method: Method | None = None
+    sources: tuple[Mapping[str, Number], ...] = ()
+    shared: Mapping[str, Number] = field(default_factory=dict)
+    group: str | None = None
+    layer: int | None = None
+
+    @property
+    def all_inputs(self) -> tuple[Input, ...]:
+        """The sources' tensors, then the base's."""
+        return self.inputs if self.base is None else (*self.inputs, self.base)
+
+    @property
+    def read_bytes(self) -> int:
+        return sum(item.span.nbytes for item in self.all_inputs)
+
+    def coefficients(self, ratios: Mapping[str, Ratio]) -> Coefficients:
+        """The method's numbers for this tensor under the given ratios."""
+        assert self.method is not None, "a copied tensor has no coefficients"
+        ratio = None if self.group is None else ratios[self.group]
+        return self.method.lower(Values(self.sources, self.shared, ratio))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the work needs, in bytes unless said otherwise.
+
+    baseline: interpreter, libraries, compiled code. buffers: blocks and tables of all threads. projected: their sum
+    with the plan itself, an upper bound of peak RSS. block: elements processed at once. bins: of a histogram table.
+    """
+
+    threads: int
+    block: int
+    bins: int
+    baseline: int
+    buffers: int
+    tables: int
+    projected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Bytes moved: read over all passes, written once; disk: what must be free where the output goes."""
+
+    read: int
+    written: int
+    passes: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything decided before a weight is read.
+
+    models: opened checkpoints, sources first; base: position of the base, None where there is none; donor: position
+    of the model whose config and tokenizer are carried over. ratios: drawn or fixed, by group; law: what drew them.
+    carried: small files copied from the donor, by name in the output; files: those written anew. notes: for the person.
+    """
+
+    recipe: Recipe
+    method: Method
+    models: tuple[Checkpoint, ...]
+    base: int | None
+    donor: int
+    steps: tuple[Step, ...]
+    layouts: tuple[ShardLayout, ...]
+    dtype: DType
+    ratios: Mapping[str, Ratio]
+    law: RatioLaw | None
+    budget: Budget
+    cost: Cost
+    carried: Mapping[str, Path]
+    files: Mapping[str, bytes]
+    notes: tuple[str, ...] = ()
+    allow_nonfinite: bool = False
+
+    @property
+    def source_labels(self) -> tuple[str, ...]:
+        """The sources as the recipe names them, in the order of ratios and weights."""
+        return tuple(self.models[item.model].label for item in self.sources)
+
+    @property
+    def sources(self) -> tuple[Input, ...]:
+        """The inputs of the first merged tensor: which models are the sources."""
+        return next((step.inputs for step in self.steps if step.method is not None), ())
+
+    def close(self) -> None:
+        """Close the files of all models."""
+        for model in self.models:
+            model.close()

@@ -1,0 +1,249 @@
+"""Readers of single values: each takes a node and returns a checked Python value, or raises `RefusedError`.
+
+The traps of YAML 1.1 end here: 1e-3 is a number, yes/no/on/off are flags only where a flag is wanted, and a
+model called `no` or `1e5` keeps its name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from mixmerge.errors import nearest
+from mixmerge.methods import Number, Parameter
+from mixmerge.recipe.nodes import Listing, Node, Scalar, Table
+from mixmerge.recipe.report import RefusedError, Report
+from mixmerge.recipe.types import Filtered, Given, Gradient, ModelRef, Setting
+
+MAX_SEED = 2**63
+S = TypeVar("S", bound=str)
+
+# A leading zero is not taken for a decimal number: YAML 1.1 would read 010 as 8.
+_NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,30})", re.ASCII)
+
+
+def text(node: Node) -> str:
+    """The text of a scalar, exactly as written."""
+    if not isinstance(node, Scalar) or node.null or not node.text:
+        raise RefusedError(node, f"{node.name()} must be text")
+    return node.text
+
+
+def flag(node: Node) -> bool:
+    """true or false (yes, no, on, off in YAML); the numbers 1 and 0 too, as mergekit takes them."""
+    if isinstance(node, Scalar):
+        if node.flag is not None:
+            return node.flag
+        if _NUMBER.fullmatch(node.text) and float(node.text) in (0.0, 1.0):
+            return bool(float(node.text))
+    raise RefusedError(node, f"{node.name()} must be true or false", f"write {node.name()}: true, without quotes")
+
+
+def number(node: Node, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number from low to high, both included."""
+    plain = isinstance(node, Scalar) and node.flag is None and _NUMBER.fullmatch(node.text)
+    value = float(node.text) if plain and isinstance(node, Scalar) else math.nan
+    if not math.isfinite(value):
+        raise RefusedError(node, f"{node.name()} must be a finite number", "write it as 0.5 or 1e-3")
+    if not low <= value <= high:
+        raise RefusedError(node, f"{node.name()} must be {span(low, high)}", nearest_bound(value, low, high))
+    return value + 0.0  # -0.0 becomes 0.0: one number, one canonical text
+
+
+def integer(node: Node, low: float = -math.inf, high: float = math.inf) -> int:
+    """A whole number from low to high, both included."""
+    if not isinstance(node, Scalar) or not _INTEGER.fullmatch(node.text):
+        raise RefusedError(node, f"{node.name()} must be a whole number", "write it in decimal digits, as 42")
+    value = int(node.text)
+    if not low <= value <= high:
+        raise RefusedError(node, f"{node.name()} must be {span(low, high)}", nearest_bound(value, low, high))
+    return value
+
+
+def seed(node: Node) -> int:
+    """A whole number in [0, 2**63)."""
+    return integer(node, 0, MAX_SEED - 1)
+
+
+def choice(node: Node, choices: Collection[S]) -> S:
+    """One of the given words."""
+    word = text(node)
+    for known in choices:
+        if word == known:
+            return known
+    raise RefusedError(node, f"{node.name()} must be one of: {', '.join(choices)}", nearest(word, choices))
+
+
+def span(low: float, high: float) -> str:
+    """A range in words."""
+    if math.isinf(high):
+        return f"at least {low:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"between {low:g} and {high:g}"
+
+
+def nearest_bound(value: float, low: float, high: float) -> str:
+    """A cure for a number out of range; percentages are recognised."""
+    if (low, high) == (0, 1) and 1 < value <= 100:
+        return f"a fraction is meant: {value / 100:g} for {value:g} %"
+    return f"the nearest allowed value is {low if value < low else high:g}"
+
+
+def items(node: Node) -> Sequence[Node]:
+    """The nodes of a list with at least one item."""
+    if not isinstance(node, Listing) or not node.items:
+        raise RefusedError(node, f"{node.name()} must be a list with at least one item")
+    return node.items
+
+
+def numbers(node: Node, low: float = -math.inf, high: float = math.inf) -> tuple[float, ...]:
+    """One number, or a list of numbers."""
+    if isinstance(node, Listing):
+        return tuple(number(item, low, high) for item in items(node))
+    return (number(node, low, high),)
+
+
+def ratio(node: Node) -> tuple[float, ...]:
+    """A ratio: one number r for two sources, meaning (r, 1 - r), or one per source; each in [0, 1], sum 1."""
+    values = numbers(node, 0, 1)
+    if not isinstance(node, Listing):
+        return (values[0], float(1 - Decimal(repr(values[0]))))
+    if abs(math.fsum(values) - 1) > 1e-6:
+        total = math.fsum(values)
+        shares = [round(value / total, 6) for value in values] if total else [round(1 / len(values), 6)] * len(values)
+        raise RefusedError(node, f"the numbers of a ratio must sum to 1, not {total:g}", f"scaled: {shares}")
+    return values
+
+
+def names(node: Node) -> tuple[str, ...]:
+    """One text, or a list of texts."""
+    return tuple(text(item) for item in items(node)) if isinstance(node, Listing) else (text(node),)
+
+
+def layer_range(node: Node) -> tuple[int, int]:
+    """[first, end) of the layers taken from a model."""
+    ends = tuple(integer(item, 0) for item in items(node))
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        rule = "layer_range must be [first, end] with 0 <= first < end"
+        raise RefusedError(node, rule, "[0, 8] takes the layers 0 to 7")
+    return ends
+
+
+def value_of(node: Node, parameter: Parameter) -> Number:
+    """One value of a method's parameter."""
+    if parameter.kind == "flag":
+        return flag(node)
+    if parameter.kind == "integer":
+        return integer(node, parameter.low, parameter.high)
+    if parameter.kind == "choice":
+        return choice(node, parameter.choices)
+    return number(node, parameter.low, parameter.high)
+
+
+def given(node: Node, parameter: Parameter, report: Report) -> Given:
+    """What a recipe says of a parameter: a value, a gradient, or a list of filters."""
+    if isinstance(node, Table) or (isinstance(node, Listing) and not node.items):
+        cure = "write a value, a list of numbers by layer, or a list of {filter, value}"
+        raise RefusedError(node, f"{node.name()} has no such form", cure)
+    if not isinstance(node, Listing):
+        return value_of(node, parameter)
+    if not parameter.varies:
+        raise RefusedError(node, f"{node.name()} must be one value for the whole model", "write a single value")
+    if isinstance(node.items[0], Table):
+        return Filtered(tuple(_case(item, parameter, report) for item in node.items))
+    return _gradient(node, parameter)
+
+
+def _gradient(node: Node, parameter: Parameter) -> Gradient:
+    if parameter.kind != "number":
+        cure = "use a list of {filter, value} to set it by tensor name"
+        raise RefusedError(node, f"{node.name()} is no number, so it cannot be a gradient over layers", cure)
+    return Gradient(numbers(node, parameter.low, parameter.high))
+
+
+def _case(node: Node, parameter: Parameter, report: Report) -> tuple[str | None, Setting]:
+    """One {filter, value}; a filter that is left out, empty or * matches every name."""
+    entries = table(node, ("filter", "value"), report)
+    if "value" not in entries:
+        raise RefusedError(node, "a filter needs a value", "add `value: ...` beside the filter")
+    word = entries.get("filter")
+    name = None if word is None or is_null(word) or word.text_of() in ("", "*") else text(word)
+    setting = given(entries["value"], parameter, report)
+    if isinstance(setting, Filtered):
+        raise RefusedError(entries["value"], "filters cannot be nested", "write one flat list of {filter, value}")
+    return name, setting
+
+
+def is_null(node: Node) -> bool:
+    """Whether YAML holds nothing here."""
+    return isinstance(node, Scalar) and node.null
+
+
+def table(node: Node, known: Collection[str], report: Report) -> Mapping[str, Node]:
+    """The known entries of a mapping; every other key is reported with the nearest known one."""
+    if not isinstance(node, Table):
+        raise RefusedError(node, f"{node.name()} must be a mapping", f"its keys: {', '.join(known)}")
+    for key, entry in node.entries.items():
+        if key not in known:
+            report.wrong(entry, f"unknown key {key!r}", nearest(key, known))
+    return {key: entry for key, entry in node.entries.items() if key in known}
+
+
+def table_entries(node: Node) -> Mapping[str, Node]:
+    """The entries of a mapping whose keys are not decided here; none of nothing."""
+    if is_null(node):
+        return {}
+    if not isinstance(node, Table):
+        raise RefusedError(
+            node, f"{node.name()} must be a mapping of names to values", "write `name: value`, one a line"
+        )
+    return node.entries
+
+
+def model_ref(node: Node, report: Report) -> ModelRef:
+    """A model: a path or hub id, `id@revision`, or mergekit's mapping {model: {path, revision}}.
+
+    A text that names an existing local path is that path, whatever signs it holds.
+    """
+    if isinstance(node, Table):
+        return _model_table(node, report)
+    word = text(node)
+    if os.path.exists(word):
+        return ModelRef(word)
+    if "+" in word:
+        raise RefusedError(node, "an adapter beside a model (`model+lora`) is not supported yet", _ADAPTER)
+    return _with_revision(node, word)
+
+
+_ADAPTER = "merge the adapter into its model first and name that folder; a local path that holds a + must exist"
+
+
+def _with_revision(node: Node, word: str) -> ModelRef:
+    path, at, revision = word.partition("@")
+    if not path or (at and not revision) or "@" in revision:
+        raise RefusedError(node, "a model is a path or a hub id, with at most one @revision", "write name@revision")
+    return ModelRef(path, revision or None)
+
+
+def _model_table(node: Table, report: Report) -> ModelRef:
+    entries = table(node, ("model", "lora", "override_architecture"), report)
+    if "lora" in entries and not is_null(entries["lora"]):
+        raise RefusedError(entries["lora"], "an adapter beside a model is not supported yet", _ADAPTER)
+    if "override_architecture" in entries:
+        report.note(entries["override_architecture"], "no effect: merging needs no architecture")
+    if "model" not in entries:
+        raise RefusedError(
+            node, "the mapping form of a model needs `model`", "write {model: {path: ..., revision: ...}}"
+        )
+    inner = entries["model"]
+    if not isinstance(inner, Table):
+        return _with_revision(inner, text(inner))
+    parts = table(inner, ("path", "revision"), report)
+    if "path" not in parts:
+        raise RefusedError(inner, "the mapping form of a model needs `path`", "write {path: ..., revision: ...}")
+    revision = parts.get("revision")
+    return ModelRef(text(parts["path"]), None if revision is None or is_null(revision) else text(revision))

@@ -1,0 +1,271 @@
+"""Hub models through the real huggingface_hub, against a small imitation of the hub on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import close_session, constants
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+from safetensors.torch import save, save_file
+
+from mixmerge.checkpoint import hub
+from mixmerge.errors import CheckpointError, ModelNotFoundError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+class Hub(ThreadingHTTPServer):
+    """What the hub answers for one model `owner/model`: its listing, its tree, and its files by range."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files = files
+        self.ranges = True
+        self.status = 200
+        self.sent: dict[str, int] = {}
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def listing(self, name: str) -> dict[str, object]:
+        data = self.files[name]
+        entry: dict[str, object] = {"size": len(data)}
+        if name.endswith(".safetensors"):
+            entry["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+        return entry
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if self.server.status != 200:
+            self.reply(self.server.status, b"{}", {"X-Error-Code": "GatedRepo"} if self.server.status == 403 else {})
+        elif path.startswith("/api/models/owner/model/tree/"):
+            rows = [
+                {"type": "file", "path": name, "oid": "0" * 40, **self.server.listing(name)}
+                for name in self.server.files
+            ]
+            lfs = [row | {"lfs": {**row["lfs"], "oid": row["lfs"]["sha256"]}} if "lfs" in row else row for row in rows]
+            self.reply(200, json.dumps(lfs).encode())
+        elif re.fullmatch(r"/api/models/owner/model(/revision/(main|[0-9a-f]{40}))?", path):
+            rows = [{"rfilename": name, **self.server.listing(name)} for name in self.server.files]
+            self.reply(200, json.dumps({"id": "owner/model", "sha": COMMIT, "siblings": rows}).encode())
+        elif path.startswith("/api/models/owner/model/revision/"):
+            self.reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        elif path.startswith(f"/owner/model/resolve/{COMMIT}/"):
+            self.file(path.removeprefix(f"/owner/model/resolve/{COMMIT}/"))
+        else:
+            self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def file(self, name: str) -> None:
+        data = self.server.files[name]
+        headers = {
+            "X-Repo-Commit": COMMIT,
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "Accept-Ranges": "bytes",
+        }
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked and self.server.ranges:
+            first, last = int(asked[1]), min(int(asked[2] or len(data) - 1), len(data) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+            self.reply(206, data[first : last + 1], headers, name)
+        else:
+            self.reply(200, data, headers, name)
+
+    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, name: str = "") -> None:
+        self.send_response(status)
+        for key, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.server.sent[name] = self.server.sent.get(name, 0) + len(body)
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def shard(start: int) -> bytes:
+    return save({f"layer.{start + i}": torch.full((300, 300), float(start + i)) for i in range(3)})
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    weight_map = {f"layer.{i}": SHARDS[i // 3] for i in range(6)}
+    files = {
+        "config.json": b'{"model_type": "llama"}',
+        "model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": weight_map}).encode(),
+        SHARDS[0]: shard(0),
+        SHARDS[1]: shard(3),
+        "tokenizer.json": b"{}",
+        "pytorch_model.bin": b"x" * 1000,
+        "onnx/model.safetensors": b"x" * 1000,
+    }
+    disable_progress_bars()
+    with Hub(files) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        monkeypatch.setattr(constants, "ENDPOINT", running.endpoint)
+        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield running
+        running.shutdown()
+        thread.join()
+    close_session()
+    enable_progress_bars()
+
+
+def refusal(model: str, revision: str | None = None, kind: type[CheckpointError] = ModelNotFoundError) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        hub.resolve(model, revision, label="expert")
+    assert type(caught.value) is kind
+    assert all("model 'expert'" in problem.place for problem in caught.value.problems)
+    return str(caught.value)
+
+
+def test_headers_come_before_weights_and_weights_fit_the_headers(server: Hub) -> None:
+    remote = hub.resolve("owner/model")
+    assert not remote.is_local
+    assert remote.label == "owner/model"
+    assert list(remote.tensors) == [f"layer.{i}" for i in range(6)]
+    assert remote.config == {"model_type": "llama"}
+    assert sum(server.sent.values()) < 200_000 < len(server.files[SHARDS[0]])
+    assert remote.origin is not None
+    assert remote.origin.commit == COMMIT
+    assert remote.origin.sha256 == {
+        name: hashlib.sha256(server.files[name]).hexdigest() for name in (*SHARDS, "onnx/model.safetensors")[:2]
+    }
+    local = hub.download(remote)
+    assert local.is_local
+    assert local.folder == remote.folder
+    assert local.tensors == remote.tensors
+    assert local.origin == remote.origin
+    assert sorted(path.name for path in local.folder.iterdir()) == sorted(
+        ["config.json", "model.safetensors.index.json", *SHARDS, "tokenizer.json"]
+    )
+    out = np.empty(4 * 300, np.uint8)
+    local.read_into(local.tensors["layer.4"], 300, 300, out)
+    assert (out.view(np.float32) == 4).all()
+
+
+def test_a_cached_model_is_found_without_the_hub(server: Hub) -> None:
+    first = hub.download(hub.resolve("owner/model"))
+    assert first.origin is not None
+    server.status = 500
+    server.sent.clear()
+    for revision in (None, "main", COMMIT):
+        cached = hub.resolve("owner/model", revision)
+        assert cached.is_local
+        assert cached.tensors == first.tensors
+        assert cached.origin == replace(first.origin, revision=revision)
+    assert server.sent == {}
+
+
+def test_a_snapshot_that_is_cached_in_part_is_read_from_the_hub(server: Hub) -> None:
+    folder = hub.download(hub.resolve("owner/model")).folder
+    (folder / SHARDS[1]).unlink()
+    assert not hub.resolve("owner/model").is_local
+    assert hub.download(hub.resolve("owner/model")).is_local
+    assert server.sent
+
+
+def test_a_commit_pins_the_model(server: Hub) -> None:
+    assert hub.resolve("owner/model", COMMIT).folder.name == COMMIT
+    assert "has the revision" in refusal("owner/model", "v9")
+    assert server.sent
+
+
+def test_a_long_header_and_a_server_without_ranges(server: Hub) -> None:
+    tensors = {f"a.long.name.of.a.tensor.{i:06d}": torch.full((1,), i) for i in range(2000)}
+    server.files = {"model.safetensors": save(tensors)}
+    assert len(hub.resolve("owner/model").tensors) == 2000
+    server.ranges = False
+    assert len(hub.resolve("owner/model").tensors) == 2000
+
+
+def test_a_broken_header_is_told_with_its_address(server: Hub) -> None:
+    server.files[SHARDS[1]] = server.files[SHARDS[1]][:-1]
+    message = refusal("owner/model", kind=CheckpointError)
+    assert "truncated" in message
+    assert f"{server.endpoint}/owner/model/resolve/{COMMIT}/{SHARDS[1]}, tensor 'layer.5'" in message
+
+
+def test_a_hub_model_without_safetensors(server: Hub) -> None:
+    server.files = {"pytorch_model.bin": b"x"}
+    assert "save_pretrained" in refusal("owner/model", kind=CheckpointError)
+
+
+def test_models_that_are_not_there(server: Hub) -> None:
+    assert "check the spelling" in refusal("owner/missing")
+    server.status = 403
+    assert "ask for access" in refusal("owner/model")
+
+
+def test_a_hub_that_does_not_answer(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    message = refusal("owner/model")
+    assert "Connect" in message
+    assert "HF_HUB_OFFLINE" in message
+    assert server.sent == {}
+
+
+def test_offline_the_hub_is_not_asked(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE" in refusal("owner/model")
+    assert server.sent == {}
+
+
+@pytest.mark.parametrize("model", ["./missing", "/missing", "a/b/c", "~/missing", "", "a b", "owner/", "x\\y"])
+def test_what_is_neither_a_path_nor_an_id(model: str) -> None:
+    assert "local folder or a hub id" in refusal(model)
+
+
+def test_an_existing_path_wins_over_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("owner/model", "owner/model+lora"):
+        Path(name).mkdir(parents=True)
+        save_file({"x": torch.ones(2)}, f"{name}/model.safetensors")
+        found = hub.resolve(name)
+        assert found.is_local
+        assert found.origin is None
+
+
+def test_the_settings_of_huggingface_hub_are_obeyed(server: Hub, tmp_path: Path) -> None:
+    code = (
+        "import sys; from mixmerge.checkpoint import hub; assert 'huggingface_hub' not in sys.modules;"
+        "c = hub.download(hub.resolve('owner/model')); print(c.folder)"
+    )
+    environment = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    for _ in range(2):  # the second time offline
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(tmp_path / "home/hub/models--owner--model/snapshots" / COMMIT)
+        environment["HF_HUB_OFFLINE"] = "1"
+        code = code.replace("hub.download(hub.resolve('owner/model'))", "hub.resolve('owner/model')")
