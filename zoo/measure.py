@@ -18,6 +18,7 @@ import torch
 from scipy.stats import binomtest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.llama import LlamaForCausalLM
+from transformers.utils import logging
 
 EXPERTS = {"adder": "add", "sorter": "sort", "flipper": "flip"}
 MODELS = ("base", *EXPERTS)
@@ -44,7 +45,6 @@ def weights_of(model: LlamaForCausalLM) -> Weights:
     return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
 
 
-@torch.no_grad()
 def answers(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[str]:
     """What the model writes after each prompt, up to the newline."""
     encoded = tokenizer(list(prompts), return_tensors="pt", padding=True, padding_side="left")
@@ -69,6 +69,7 @@ class Zoo:
     """The finished zoo in memory: weights of every model, test items, and one live model to score with."""
 
     def __init__(self, folder: Path, split: str = "test") -> None:
+        """Read everything below `folder` that `train.py` wrote."""
         self.tokenizer = load_tokenizer(folder / "base")
         self.live = load_model(folder / "base")
         self.weights = {name: weights_of(load_model(folder / name)) for name in MODELS}
@@ -86,8 +87,10 @@ class Zoo:
         return {task: self.score(weights, task) / len(self.items[task]) for task in names}
 
 
-def combine(base: Weights, parts: Mapping[str, Weights], ratios: Mapping[str, float], scale: float) -> Weights:
-    """base + scale * sum of ratio * (part - base); scale 1 and ratios that sum to 1 are the linear average."""
+def combine(
+    base: Weights, parts: Mapping[str, Weights], ratios: Mapping[str, float], scale: float
+) -> Weights:
+    """base + scale * sum of ratio * (part - base); at scale 1 that is the linear average."""
     return {
         name: tensor + scale * sum(ratios[key] * (part[name] - tensor) for key, part in parts.items())
         for name, tensor in base.items()
@@ -96,8 +99,8 @@ def combine(base: Weights, parts: Mapping[str, Weights], ratios: Mapping[str, fl
 
 def average(parts: Mapping[str, Weights], ratios: Mapping[str, float]) -> Weights:
     """Sum of ratio * part."""
-    names = next(iter(parts.values()))
-    return {name: sum(ratios[key] * part[name] for key, part in parts.items()) for name in names}
+    first = next(iter(parts.values()))
+    return {name: sum(ratios[key] * part[name] for key, part in parts.items()) for name in first}
 
 
 def interval(correct: int, total: int) -> tuple[float, float]:
@@ -149,6 +152,11 @@ def linear_table(zoo: Zoo, pair: tuple[str, str]) -> str:
     return markdown([f"ratio of {pair[0]}", *names, "mean"], rows)
 
 
+def scaled_cell(scores: Sequence[float]) -> str:
+    """The mean, then the scores it is the mean of."""
+    return f"{percent(sum(scores) / len(scores))} ({' / '.join(map(percent, scores))})"
+
+
 def scaled_table(zoo: Zoo, pair: tuple[str, str]) -> str:
     """base + s (r d1 + (1 - r) d2): mean score of both tasks, one line a ratio, one column a scale."""
     parts = {name: zoo.weights[name] for name in pair}
@@ -158,7 +166,7 @@ def scaled_table(zoo: Zoo, pair: tuple[str, str]) -> str:
         ratios = dict(zip(pair, (ratio, 1 - ratio), strict=True))
         merges = [combine(zoo.weights["base"], parts, ratios, scale) for scale in SCALES]
         cells = [list(zoo.scores(merged, names).values()) for merged in merges]
-        rows.append([f"{ratio:.1f}", *(f"{percent(sum(c) / 2)} ({' / '.join(map(percent, c))})" for c in cells)])
+        rows.append([f"{ratio:.1f}", *map(scaled_cell, cells)])
     return markdown([f"ratio of {pair[0]}", *(f"s = {scale:g}" for scale in SCALES)], rows)
 
 
@@ -178,6 +186,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    logging.disable_progress_bar()
     started = time.perf_counter()
     for table in report(options.folder):
         print(table, end="\n\n", flush=True)

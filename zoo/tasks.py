@@ -53,7 +53,12 @@ def copy(rng: random.Random, length: int) -> Item:
     return Item(f"copy {text}=", text)
 
 
-MAKERS: dict[str, Callable[[random.Random, int], Item]] = {"add": add, "sort": sort, "flip": flip, "copy": copy}
+MAKERS: dict[str, Callable[[random.Random, int], Item]] = {
+    "add": add,
+    "sort": sort,
+    "flip": flip,
+    "copy": copy,
+}
 
 
 def draw(rng: random.Random, word: str, length: int, held_out: frozenset[str] = frozenset()) -> Item:
@@ -91,7 +96,9 @@ def prompts_of(splits: dict[str, dict[str, list[Item]]]) -> frozenset[str]:
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """One JSON object a line, `prompt` and `target`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(asdict(item)) + "\n" for item in items), encoding="utf-8", newline="\n")
+    path.write_text(
+        "".join(json.dumps(asdict(item)) + "\n" for item in items), encoding="utf-8", newline="\n"
+    )
 
 
 def read_items(path: Path) -> list[Item]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mixmerge.checkpoint import Checkpoint, open_checkpoint
 from mixmerge.engine import Listener
-from mixmerge.engine.folder import merge_to_folder
+from mixmerge.engine.folder import check_place, merge_to_folder
 from mixmerge.engine.verify import verify_folder
 from mixmerge.errors import MixmergeError, PlanError, Problem
 from mixmerge.plan import DEFAULT_SHARD, Plan, build_plan, model_refs
@@ -71,13 +72,16 @@ def merge(
     overwrite: bool = False,
     allow_nonfinite: bool = False,
     listeners: Sequence[Listener] = (),
+    on_plan: Callable[[Plan], None] | None = None,
 ) -> dict[str, Any]:
     """Merge into the folder `out`; returns the record that is also written as mixmerge.json.
 
     Arguments as `plan`, and: resume goes on with an interrupted merge; overwrite replaces `out`; listeners hear of
-    progress. Raises what `plan` raises, NonFiniteError, and InterruptedMergeError when the disk fails.
+    progress; on_plan is told of the plan before any weight is read.
+    Raises what `plan` raises, NonFiniteError, and InterruptedMergeError when the disk fails.
     """
     parsed = as_recipe(recipe)
+    out = Path(os.path.abspath(Path(out).expanduser()))
     planned = plan(
         parsed,
         memory=memory,
@@ -86,6 +90,9 @@ def merge(
         out=out,
         allow_nonfinite=allow_nonfinite,
     )
+    check_place(out, resume=resume, overwrite=overwrite)
+    if on_plan is not None:
+        on_plan(planned)
     if not all(model.is_local for model in planned.models):
         fetch_models(planned)
         return merge(
@@ -95,7 +102,7 @@ def merge(
     try:
         return merge_to_folder(
             planned,
-            Path(out),
+            out,
             version=package_version(),
             resume=resume,
             overwrite=overwrite,

@@ -108,11 +108,9 @@ def preallocate(fd: int, size: int) -> None:
 
 
 def start_writeback(fd: int, offset: int, size: int) -> None:
-    """Have the system start sending these written bytes to the device now, without waiting: `sync` is then
-    short.
+    """Have the system start sending these written bytes to the device, without waiting: `sync` is short then.
 
-    Only a hint, and only on Linux. Writing 2.2 GB leaves 0.8 s of waiting to `sync` without it, 0.01 s with
-    it.
+    Only a hint, and only on Linux. Copying 2.2 GB with two threads takes 1.1 s with it, 2.3 s without.
     """
     call = _sync_file_range()
     if call is not None and size > 0:  # 0 would mean to the end of the file

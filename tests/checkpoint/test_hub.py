@@ -193,6 +193,16 @@ def test_a_snapshot_that_is_cached_in_part_is_read_from_the_hub(server: Hub) -> 
     assert server.sent
 
 
+def test_offline_a_broken_snapshot_says_what_is_wrong_with_it(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = hub.download(hub.resolve("owner/model")).files[0]
+    os.truncate(file, file.stat().st_size - 1)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = refusal("owner/model")
+    assert "HF_HUB_OFFLINE" in message
+    assert f"{file}, tensor 'layer.2'" in message
+    assert server.sent
+
+
 def test_a_commit_pins_the_model(server: Hub) -> None:
     assert hub.resolve("owner/model", COMMIT).folder.name == COMMIT
     assert "has the revision" in refusal("owner/model", "v9")

@@ -65,7 +65,7 @@ def lowered(codes: list[int], **changes: Any) -> Lowered:
 
 
 def scratch(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.zeros((n + 1 + SCRATCH, TILE), np.float32), np.zeros(TILE, np.bool_), np.zeros(n + 1, np.int64)
+    return np.zeros((n + 1 + SCRATCH, TILE), np.float32), np.zeros(TILE // 2, np.uint64), np.zeros(n + 1, np.int64)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -83,9 +83,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def run_merge(kernels: Kernels, rule: str, raw: np.ndarray, count: int, low: Lowered) -> tuple[bytes, list[int], int]:
-    tiles, kept, nonfinite = scratch(len(low.weights))
+    tiles, words, nonfinite = scratch(len(low.weights))
     out = np.zeros(count * 4, np.uint8)
-    elected = kernels.merge_block[rule](raw, 0, count, low, out, tiles, kept, nonfinite)
+    elected = kernels.merge_block[rule](raw, 0, count, low, out, tiles, words, nonfinite)
     return out[: count * ITEMSIZE[low.out_code]].tobytes(), nonfinite.tolist(), elected
 
 

@@ -29,8 +29,7 @@ class Folder(abc.ABC):
 
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Size in bytes of each file directly in the folder, by name, sorted. Raises CheckpointError or
-        OSError."""
+        """Size in bytes of each file directly in the folder, by name, sorted. Raises OSError."""
 
     @abc.abstractmethod
     def read(self, name: str, offset: int, size: int) -> bytes:

@@ -194,8 +194,7 @@ def _parse_offsets(value: object, tensor: str, problems: ProblemList) -> tuple[i
 
 
 def _naturals(value: object) -> tuple[int, ...] | None:
-    """A list of whole numbers from 0 as a tuple, None for anything else; true and 1.0 are not whole
-    numbers."""
+    """A list of whole numbers from 0 as a tuple, None for anything else; true and 1.0 are not whole numbers."""
     if isinstance(value, list) and all(type(item) is int and 0 <= item <= MAX_NUMBER for item in value):
         return tuple(value)
     return None

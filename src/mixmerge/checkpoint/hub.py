@@ -41,7 +41,13 @@ def resolve(model: str, revision: str | None = None, *, label: str | None = None
     if not _HUB_ID.fullmatch(model):
         rule = "a model is a local folder or a hub id (owner/name)"
         raise ModelNotFoundError(Problem(rule, "neither", f"model {label!r}, path {model}", "check the path"))
-    return _from_cache(model, revision, label) or _from_hub(model, revision, label)
+    cached = _from_cache(model, revision, label)
+    if isinstance(cached, Checkpoint):
+        return cached
+    try:
+        return _from_hub(model, revision, label)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError((*error.problems, *(cached.problems if cached else ()))) from error
 
 
 def download(remote: Checkpoint) -> Checkpoint:
@@ -62,8 +68,8 @@ def download(remote: Checkpoint) -> Checkpoint:
     return _open_snapshot(Path(folder), origin.model, origin.revision, remote.label)
 
 
-def _from_cache(model: str, revision: str | None, label: str) -> Checkpoint | None:
-    """The snapshot the cache holds, None where there is none or only a part of one."""
+def _from_cache(model: str, revision: str | None, label: str) -> Checkpoint | CheckpointError | None:
+    """The snapshot the cache holds, what is wrong with it (it may be there in part), or None without one."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -76,8 +82,10 @@ def _from_cache(model: str, revision: str | None, label: str) -> Checkpoint | No
             ignore_patterns=["*/*"],
         )
         return _open_snapshot(Path(folder), model, revision, label)
-    except (LocalEntryNotFoundError, CheckpointError):
+    except LocalEntryNotFoundError:
         return None
+    except CheckpointError as error:
+        return error
 
 
 def _open_snapshot(folder: Path, model: str, revision: str | None, label: str) -> Checkpoint:
@@ -124,7 +132,7 @@ def _told(model: str, label: str) -> Iterator[None]:
         raise ModelNotFoundError(Problem(rule, _first_line(error), place, cure)) from error
     except (OSError, errors.HTTPError) as error:  # the latter is httpx's
         rule = "a model that is not on this disk is read from the hub"
-        cure = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), or give the path of a local folder"
+        cure = "check network, HF_HUB_OFFLINE, HF_ENDPOINT and the cache's disk, or give the path of a local folder"
         found = f"{type(error).__name__}: {_first_line(error)}"
         raise ModelNotFoundError(Problem(rule, found, place, cure)) from error
 

@@ -28,8 +28,7 @@ _SHARD: Final = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<total>\d{5})\
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """The weight files of a checkpoint in their order, and the index's word on what each holds, if there is
-    one."""
+    """The weight files of a checkpoint in their order, and the index's word on what each holds, if any."""
 
     names: tuple[str, ...]
     index: str | None
@@ -79,7 +78,11 @@ def _read_index(folder: Folder, index: str, size: int, place: str) -> bytes:
     if size > MAX_INDEX:
         rule = f"an index file is at most {MAX_INDEX:,} bytes long"
         raise CheckpointError(Problem(rule, f"{size:,} bytes", place, "save the model again"))
-    return folder.read(index, 0, size)
+    try:
+        return folder.read(index, 0, size)
+    except EOFError as error:
+        problem = Problem("an index file can be read", str(error), place, "download the model again")
+        raise CheckpointError(problem) from error
 
 
 def _parse_index(text: bytes, place: str) -> dict[str, str]:

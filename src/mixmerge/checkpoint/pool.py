@@ -40,8 +40,7 @@ class FilePool:
 
     @contextlib.contextmanager
     def borrow(self, path: Path) -> Iterator[int]:
-        """A descriptor of `path`, open at least as long as the block lasts. Raises OSError as the opener
-        does."""
+        """A descriptor of `path`, open at least as long as the block lasts. Raises OSError as the opener does."""
         with self._lock:
             entry = self._files.pop(path, None) or _Open(self._opener(path))
             self._files[path] = entry

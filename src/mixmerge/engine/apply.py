@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from mixmerge.engine.blocks import Arena, finished_bytes, pieces, read, refuse_nonfinite
+from mixmerge.engine.blocks import Arena, Bytes, finished_bytes, nonfinite_error, pieces, read, refuse_nonfinite
 from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
 from mixmerge.engine.fingerprint import Tally, chunk_digests
-from mixmerge.engine.lowering import coefficients, lower, native
+from mixmerge.engine.lowering import coefficients, lower
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
 from mixmerge.errors import CheckpointError, NonFiniteError, Problem
@@ -71,7 +71,7 @@ class Applier:
 
     def _work(self, job: _Job, arena: Arena) -> None:
         step, first, count = job.step, job.first, job.count
-        digests = read(self.plan, step, first, count, arena, hashed=self.hashed)
+        digests = read(self.plan, step, first, count, arena, hashed=self.hashed, stored=job.low is None)
         data = self._copied(step, count, arena) if job.low is None else self._merged(job, job.low, arena)
         self.sink.write(step.spec.name, first, step.spec.dtype, data)
         self._account(job, digests, data)
@@ -96,12 +96,11 @@ class Applier:
             rule = f"every merged weight fits {step.spec.dtype.torch_name}"
             raise NonFiniteError(Problem(rule, "overflow to infinity", f"tensor {step.spec.name}", cure))
 
-    def _copied(self, step: Step, count: int, arena: Arena) -> np.ndarray:
+    def _copied(self, step: Step, count: int, arena: Arena) -> Bytes:
         """Bytes as they are; integers and bools must be the same in every input."""
         size = count * step.spec.dtype.itemsize
-        first = arena.rows[0]
-        if not native(step.spec.dtype) and step.spec.dtype.kind == "float":
-            return first[: count * 4].view(np.float32).astype(step.spec.dtype.numpy).view(np.uint8)
+        first: Bytes = arena.rows[0]
+        self._refuse_nonfinite_copy(step, first[:size])
         for row, item in zip(arena.rows[1:], step.all_inputs[1:], strict=False):
             if not np.array_equal(row[:size], first[:size]):
                 labels = [self.plan.models[one.model].label for one in (step.all_inputs[0], item)]
@@ -110,6 +109,12 @@ class Applier:
                 cure = "`on_mismatch: base` does not apply to values; merge models that share it"
                 raise CheckpointError(Problem(rule, "they differ", place, cure))
         return first[:size]
+
+    def _refuse_nonfinite_copy(self, step: Step, data: Bytes) -> None:
+        if step.spec.dtype.kind != "float" or self.plan.allow_nonfinite:
+            return
+        if not np.isfinite(data.view(step.spec.dtype.numpy)).all():
+            raise nonfinite_error(self.plan, step.all_inputs[0])
 
     def _account(self, job: _Job, digests: list[bytes], data: np.ndarray) -> None:
         step, count = job.step, job.count

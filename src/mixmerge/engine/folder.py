@@ -47,7 +47,7 @@ def merge_to_folder(
     raises InterruptedMergeError and leaves what can be resumed.
     """
     partial = partial_folder(out)
-    _check_place(out, partial, resume=resume, overwrite=overwrite)
+    check_place(out, resume=resume, overwrite=overwrite)
     run = _Run(plan, partial, listeners, kernels)
     try:
         run.open(resume=resume)
@@ -69,7 +69,9 @@ def merge_to_folder(
     return record
 
 
-def _check_place(out: Path, partial: Path, *, resume: bool, overwrite: bool) -> None:
+def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Nothing is in the way of a merge into `out`. Raises OutputError."""
+    partial = partial_folder(out)
     problems = []
     if os.path.lexists(out) and not overwrite:
         found, cure = "something of that name", "choose another folder, or --overwrite"
@@ -143,7 +145,7 @@ class _Run:
         if self._statistics is None:
             self._statistics = engine.measure(self.plan)
             self._journal.measured(self._statistics)
-        statistics = engine.apply(self.plan, self._statistics, CheckpointSink(self._writer), skip=self.done.keys())
+        statistics = engine.apply(self.plan, self._statistics, CheckpointSink(self._writer), skip=frozenset(self.done))
         if statistics != self._statistics:
             self._journal.measured(statistics)
         return statistics

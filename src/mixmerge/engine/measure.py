@@ -5,6 +5,7 @@ Nothing found here depends on the ratio, nor on blocks, threads or the guess a s
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from mixmerge.engine.selection import Selection, guessed
 from mixmerge.engine.statistics import FOREVER, Statistics, TensorStatistics
 from mixmerge.engine.workers import run_jobs
 from mixmerge.kernels import CHUNK, LANES, Kernels, Lowered
-from mixmerge.plan import Plan, Step, sample_size
+from mixmerge.plan import Plan, Step
 
 _SEGMENT = 8_192
 _NOTHING = TensorStatistics()
@@ -65,6 +66,7 @@ class Measurer:
 
         def work(step: Step, arena: Arena) -> None:
             result = measure(step, found.get(step.spec.name, _NOTHING), arena)
+            refuse_nonfinite(self.plan, step, arena.nonfinite)
             self.listen(Progress(step.read_bytes))
             with self._lock:
                 found[step.spec.name] = result
@@ -111,7 +113,9 @@ class Measurer:
         return self._factors(step, found, arena) if step.shared.get("rescale") else found
 
     def _cut(self, step: Step, low: Lowered, arena: Arena, source: int, limit: float, wanted: int) -> int:
-        """Index of the last element that stays of those equal to the limit."""
+        """Index of the last element that stays of those equal to the limit; nothing equals a NaN."""
+        if math.isnan(limit):
+            return FOREVER
         limits = np.full(len(step.inputs), np.float32(limit))
         for first, count in pieces(step, self.plan.budget.block):
             self._read(step, first, count, arena)
@@ -165,7 +169,7 @@ class Measurer:
         ranks = [dropped_count(total, float(self.steps[0].sources[k]["density"])) for k in range(sources)]
         current = [Selection(max(rank, 1)) for rank in ranks]
         guesses = [0.0] * sources
-        size = sample_size(self.plan.budget.projected, sources)
+        size = self.plan.budget.sample
         if total > 4 * size:
             current, guesses = self._guess(found, current, total, size)
         majority = 0
@@ -185,6 +189,7 @@ class Measurer:
             self._read(step, first, count, arena)
             part = sample[:, filled : filled + count]
             self.kernels.magnitudes_block(arena.rows, first, count, low, 2, part, *arena.scratch)
+            refuse_nonfinite(self.plan, step, arena.nonfinite)
             filled += count
         results = [guessed(one.rank, total, row[:filled]) for one, row in zip(current, sample, strict=True)]
         return [window for window, _ in results], [value for _, value in results]
@@ -215,7 +220,7 @@ class Measurer:
 
     def _with_majority(self, found: dict[str, TensorStatistics]) -> Statistics:
         """The exact majority sign where thresholds are each tensor's own."""
-        sources = len(self.steps[0].inputs)
+        sources = max(len(step.inputs) for step in self.steps)
         done = [Selection(1, found=0)] * sources
         _, majority = self._survey(found, [replace(one, width=0) for one in done], [])
         return Statistics(found, None, majority)

@@ -8,42 +8,59 @@ from mixmerge.kernels._compile import compiled
 
 _U13, _U16, _ONE = np.uint32(13), np.uint32(16), np.uint32(1)
 _SIGN, _MAGNITUDE, _INFINITE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
+_STEP = np.uint32(0x00800000)
 _HALF_SCALE = np.float32(2.0**112)
 _HALF_OVERFLOW, _HALF_NORMAL = np.uint32(0x477FF000), np.uint32(0x38800000)
 
 
 @compiled
-def largest_bits(tile, count):
-    """Largest magnitude of a float32 tile as its bit pattern; at or above 0x7F800000 something is not finite."""
+def any_nonfinite(tile, count):
+    """Whether a float32 tile holds NaN or infinity: adding one to an exponent of all ones carries into the sign."""
     bits = tile.view(np.uint32)
-    largest = np.uint32(0)
+    carries = np.uint32(0)
     for i in range(count):
-        magnitude = bits[i] & _MAGNITUDE
-        largest = magnitude if magnitude > largest else largest
-    return largest
+        carries = np.uint32(carries | np.uint32((bits[i] & _MAGNITUDE) + _STEP))
+    return carries >= _SIGN
+
+
+@compiled
+def _widen_bfloat(halves, count, bits):
+    """Returns whether anything is not finite."""
+    carries = np.uint16(0)
+    for i in range(count):
+        bits[i] = np.uint32(halves[i]) << _U16
+    for i in range(count):
+        carries = np.uint16(carries | np.uint16((halves[i] & np.uint16(0x7FFF)) + np.uint16(0x0080)))
+    return carries >= np.uint16(0x8000)
+
+
+@compiled
+def _widen_half(halves, count, tile):
+    bits = tile.view(np.uint32)
+    for i in range(count):
+        bits[i] = np.uint32(halves[i] & np.uint16(0x7FFF)) << _U13
+    for i in range(count):
+        tile[i] = tile[i] * _HALF_SCALE
+    for i in range(count):
+        exponent = _INFINITE if (halves[i] & np.uint16(0x7C00)) == np.uint16(0x7C00) else np.uint32(0)
+        bits[i] = bits[i] | exponent | (np.uint32(halves[i] & np.uint16(0x8000)) << _U16)
 
 
 @compiled
 def widen(raw, code, first, count, tile):
-    """Elements first .. first + count of raw bytes, of dtype `code`, into float32 tile[:count]."""
-    bits = tile.view(np.uint32)
+    """Elements first .. first + count of raw bytes, of dtype `code`, into float32 tile[:count].
+
+    Returns whether any of them is NaN or infinity.
+    """
+    if code == 2:
+        return _widen_bfloat(raw.view(np.uint16)[first : first + count], count, tile.view(np.uint32))
     if code == 0:
-        words = raw.view(np.uint32)[first : first + count]
+        bits, words = tile.view(np.uint32), raw.view(np.uint32)[first : first + count]
         for i in range(count):
             bits[i] = words[i]
-    elif code == 2:
-        halves = raw.view(np.uint16)[first : first + count]
-        for i in range(count):
-            bits[i] = np.uint32(halves[i]) << _U16
     else:
-        halves = raw.view(np.uint16)[first : first + count]
-        for i in range(count):
-            bits[i] = np.uint32(halves[i] & np.uint16(0x7FFF)) << _U13
-        for i in range(count):
-            tile[i] = tile[i] * _HALF_SCALE
-        for i in range(count):
-            exponent = _INFINITE if (halves[i] & np.uint16(0x7C00)) == np.uint16(0x7C00) else np.uint32(0)
-            bits[i] = bits[i] | exponent | (np.uint32(halves[i] & np.uint16(0x8000)) << _U16)
+        _widen_half(raw.view(np.uint16)[first : first + count], count, tile)
+    return any_nonfinite(tile, count)
 
 
 @compiled
@@ -87,5 +104,5 @@ def narrow(tile, code, first, count, raw):
         _to_bfloat(bits, count, halves)
     else:
         _to_half(tile, count, halves)
-    if largest_bits(tile, count) > _INFINITE:
+    if any_nonfinite(tile, count):
         _restore_nans(bits, count, halves, np.uint32(0x7FC0) if code == 2 else np.uint32(0x7E00))

@@ -40,12 +40,14 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @intrinsic
-def high_product(typing_context: Any, a: Any, b: Any) -> Any:
-    """Upper 64 bits of the 128-bit product of two uint64: one machine instruction that Numba has no name for."""
+def full_product(typing_context: Any, a: Any, b: Any) -> Any:
+    """(low, high) 64 bits of the 128-bit product of two uint64: one machine instruction that Numba has no name for."""
+    pair = types.UniTuple(types.uint64, 2)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = cgutils.ir.IntType(128)
+        wide, word = cgutils.ir.IntType(128), cgutils.ir.IntType(64)
         product = builder.mul(builder.zext(arguments[0], wide), builder.zext(arguments[1], wide))
-        return builder.trunc(builder.lshr(product, wide(64)), arguments[0].type)
+        halves = [builder.trunc(product, word), builder.trunc(builder.lshr(product, wide(64)), word)]
+        return context.make_tuple(builder, pair, halves)
 
-    return types.uint64(types.uint64, types.uint64), generate
+    return pair(types.uint64, types.uint64), generate

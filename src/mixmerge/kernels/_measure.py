@@ -13,37 +13,44 @@ from mixmerge.kernels._prepare import prepare, sparsify
 from mixmerge.kernels._rules import sum_of_signs, total
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
+_U31 = np.uint32(31)
 _GROUP = 64
 
 
 @compiled
-def _count_group(bits, start, stop, low_bits, width):
-    below, inside = np.uint32(0), np.uint32(0)
+def _count_group(bits, start, stop, low_bits, high_bits):
+    """How many magnitudes are below each of two patterns; differences below 2^31 in size, so their sign bit tells."""
+    below, below_high = np.uint32(0), np.uint32(0)
     for i in range(start, stop):
-        magnitude = bits[i] & _MAGNITUDE
-        below += np.uint32(magnitude < low_bits)
-        inside += np.uint32(np.uint32(magnitude - low_bits) < width)
-    return below, inside
+        magnitude = np.uint32(bits[i] & _MAGNITUDE)
+        below = np.uint32(below + np.uint32(np.uint32(magnitude - low_bits) >> _U31))
+        below_high = np.uint32(below_high + np.uint32(np.uint32(magnitude - high_bits) >> _U31))
+    return below, below_high
+
+
+@compiled
+def _bin_group(bits, start, stop, low_bits, width, shift, table):
+    for i in range(start, stop):
+        offset = np.uint32(np.uint32(bits[i] & _MAGNITUDE) - low_bits)
+        if offset < width:
+            table[offset >> shift] += 1
 
 
 @compiled
 def _histogram_tile(bits, count, low_bits, width, shift, below, table):
     """Counts magnitudes below the window and, where a group of elements has any inside, bins them."""
-    total = np.int64(0)
+    total, high_bits = np.int64(0), np.uint32(low_bits + width)
     for start in range(0, count, _GROUP):
         stop = min(start + _GROUP, count)
-        fewer, inside = _count_group(bits, start, stop, low_bits, width)
+        fewer, fewer_high = _count_group(bits, start, stop, low_bits, high_bits)
         total += fewer
-        if inside > np.uint32(0):
-            for i in range(start, stop):
-                offset = np.uint32((bits[i] & _MAGNITUDE) - low_bits)
-                if offset < width:
-                    table[offset >> shift] += 1
+        if fewer_high > fewer:
+            _bin_group(bits, start, stop, low_bits, width, shift, table)
     below[0] += total
 
 
 @compiled
-def histogram_block(raw, first, count, low, level, windows, below, tables, tiles, kept, nonfinite):
+def histogram_block(raw, first, count, low, level, windows, below, tables, tiles, words, nonfinite):
     """Histogram the bit patterns of magnitudes in a window, for every source.
 
     windows: uint32 (n, 3): lowest pattern, number of patterns, right shift from pattern to bin. below: int64 (n,) and
@@ -52,7 +59,7 @@ def histogram_block(raw, first, count, low, level, windows, below, tables, tiles
     n = len(low.weights)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, level, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
         _histogram_rows(tiles, n, width, windows, below, tables)
 
 
@@ -65,40 +72,40 @@ def _histogram_rows(tiles, n, width, windows, below, tables):
 
 
 @compiled
-def survey_block(raw, first, count, low, windows, below, tables, tiles, kept, nonfinite):
+def survey_block(raw, first, count, low, windows, below, tables, tiles, words, nonfinite):
     """`histogram_block` of task vectors, and the sum of signs they would elect if trimmed at low.limits."""
     n = len(low.weights)
     elected = np.int64(0)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, 2, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         _histogram_rows(tiles, n, width, windows, below, tables)
         for k in range(n):
-            sparsify(tiles[k], k, first + start, width, low, kept)
+            sparsify(tiles[k], k, first + start, width, low, words, tiles[n + 4].view(np.uint32))
         total(tiles, n, width, tiles[n + 1])
         elected += sum_of_signs(tiles[n + 1], width)
     return elected
 
 
 @compiled
-def magnitudes_block(raw, first, count, low, level, out, tiles, kept, nonfinite):
+def magnitudes_block(raw, first, count, low, level, out, tiles, words, nonfinite):
     """out (float32, (n, count)): magnitudes of every source."""
     n = len(low.weights)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, level, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
         for k in range(n):
             for i in range(width):
                 out[k, start + i] = abs(tiles[k, i])
 
 
 @compiled
-def equal_block(raw, first, count, low, limits, counts, tiles, kept, nonfinite):
+def equal_block(raw, first, count, low, limits, counts, tiles, words, nonfinite):
     """counts (int64, (n, chunks)): in each chunk of the block, how many magnitudes equal the source's limit."""
     n = len(low.weights)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, 2, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         for k in range(n):
             row, limit = tiles[k], limits[k]
             equal = np.int32(0)
@@ -108,11 +115,11 @@ def equal_block(raw, first, count, low, limits, counts, tiles, kept, nonfinite):
 
 
 @compiled
-def equal_place(raw, first, count, low, limit, source, wanted, tiles, kept, nonfinite):
+def equal_place(raw, first, count, low, limit, source, wanted, tiles, words, nonfinite):
     """Index in the tensor of the `wanted`-th (from 1) magnitude of one source that equals the limit; -1 if fewer."""
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, 2, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         row = tiles[source]
         for i in range(width):
             if abs(row[i]) == limit:
@@ -137,7 +144,7 @@ def _l1_tile(row, count, lanes):
 
 
 @compiled
-def l1_block(raw, first, count, low, sums, lanes, tiles, kept, nonfinite):
+def l1_block(raw, first, count, low, sums, lanes, tiles, words, nonfinite):
     """sums (float64, (n, chunks, 2)): L1 norm of each chunk's task vector, whole and as sparsified.
 
     lanes: float64 (LANES,) of scratch. low.factors are 1.
@@ -145,8 +152,8 @@ def l1_block(raw, first, count, low, sums, lanes, tiles, kept, nonfinite):
     n = len(low.weights)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, 2, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         for k in range(n):
             sums[k, start // CHUNK, 0] += _l1_tile(tiles[k], width, lanes)
-            sparsify(tiles[k], k, first + start, width, low, kept)
+            sparsify(tiles[k], k, first + start, width, low, words, tiles[n + 4].view(np.uint32))
             sums[k, start // CHUNK, 1] += _l1_tile(tiles[k], width, lanes)

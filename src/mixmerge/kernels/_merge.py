@@ -20,18 +20,18 @@ def combine(x: Any, n: int, count: int, low: Any) -> int:
     raise NotImplementedError
 
 
-def merge_block(raw, first, count, low, out, tiles, kept, nonfinite):
+def merge_block(raw, first, count, low, out, tiles, words, nonfinite):
     """Merge elements 0 .. count of the raw rows (uint8, (n + 1, bytes)) into `out` (uint8).
 
     first: index in the tensor of the rows' first element, a multiple of CHUNK. tiles: float32 (n + 1 + SCRATCH, TILE);
-    kept: bool (TILE,); nonfinite: int64 (n + 1,), set where an input has NaN or infinity. Returns the sum of the signs
+    words: uint64 (TILE / 2,); nonfinite: int64 (n + 1,), set where an input has NaN or infinity. Returns the sum of the signs
     elected, 0 for rules that elect none.
     """
     n = len(low.weights)
     elected = np.int64(0)
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
-        prepare(raw, start, first + start, width, low, 3, tiles, kept, nonfinite)
+        prepare(raw, start, first + start, width, low, 3, tiles, words, nonfinite)
         elected += combine(tiles, n, width, low)
         narrow(tiles[n + 1], low.out_code, start, width, out)
     return elected

@@ -1,56 +1,95 @@
-"""From raw bytes to what a rule combines, tile by tile: widen, check for NaN and infinity, DARE, task vector, sparsify."""
+"""From raw bytes to what a rule combines, tile by tile: widen, check, DARE, task vector, sparsify.
+
+Every loop writes another value than it reads where it selects, and touches few arrays: so it becomes vector code.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._cast import largest_bits, widen
+from mixmerge.kernels._cast import widen
 from mixmerge.kernels._compile import compiled
 from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_BERNOULLI, SPARSE_NONE
-from mixmerge.kernels._random import random_keep
+from mixmerge.kernels._random import random_words
 
-_INFINITE = np.uint32(0x7F800000)
 _ZERO, _ONE = np.float32(0), np.float32(1)
+_ALL = np.uint32(0xFFFFFFFF)
 
 
 @compiled
-def _dare(row, base, k, first, count, low, kept):
+def _random_mask(key, first, count, threshold, words, mask):
+    """mask[i]: all bits set where element first + i stays, its 32-bit number being at or above the threshold."""
+    random_words(key, first, count, words)
+    if threshold > np.uint64(_ALL):
+        for i in range(count):
+            mask[i] = np.uint32(0)
+        return
+    numbers, limit = words.view(np.uint32), np.uint32(threshold)
+    for i in range(count):
+        mask[i] = np.uint32(0) if numbers[i] < limit else _ALL
+
+
+@compiled
+def _large_mask(row, count, limit, mask):
+    """mask[i]: all bits set where |row[i]| is above the limit."""
+    for i in range(count):
+        mask[i] = _ALL if abs(row[i]) > limit else np.uint32(0)
+
+
+@compiled
+def _masked(row, count, mask):
+    bits = row.view(np.uint32)
+    for i in range(count):
+        bits[i] = np.uint32(bits[i] & mask[i])
+
+
+@compiled
+def _subtract(row, base, count):
+    for i in range(count):
+        row[i] = row[i] - base[i]
+
+
+@compiled
+def _add(row, base, count):
+    for i in range(count):
+        row[i] = base[i] + row[i]
+
+
+@compiled
+def _dare(row, base, k, first, count, low, words, mask):
     if low.dare_weight == 0:
-        for i in range(count):
-            row[i] = row[i] - base[i]
+        _subtract(row, base, count)
     if low.dare == DARE_RANDOM:
-        random_keep(low.keys[k], first, count, low.dare_drop, kept)
+        _random_mask(low.keys[k], first, count, low.dare_drop, words, mask)
     else:
-        limit = low.dare_limits[k]
-        for i in range(count):
-            kept[i] = abs(row[i]) > limit
+        _large_mask(row, count, low.dare_limits[k], mask)
     divisor = low.dare_divisor
     if divisor != _ONE:
         for i in range(count):
             row[i] = row[i] / divisor
-    for i in range(count):
-        row[i] = row[i] if kept[i] else _ZERO
+    _masked(row, count, mask)
     if low.dare_weight == 0:
-        for i in range(count):
-            row[i] = base[i] + row[i]
+        _add(row, base, count)
 
 
 @compiled
-def sparsify(row, k, first, count, low, kept):
+def _trim_mask(row, count, limit, last, mask):
+    """mask[i]: set where |row[i]| is above the limit, or equal to it up to element `last` of the tile."""
+    for i in range(count):
+        mask[i] = _ALL if abs(row[i]) >= limit else np.uint32(0)
+    for i in range(max(last + 1, 0), count):
+        if abs(row[i]) == limit:
+            mask[i] = np.uint32(0)
+
+
+@compiled
+def sparsify(row, k, first, count, low, words, mask):
+    """Thin one source's task vector in place, as the method says, and rescale what stays."""
     if low.sparse == SPARSE_BERNOULLI:
-        random_keep(low.keys[k], first, count, low.keeps[k], kept)
-        for i in range(count):
-            row[i] = row[i] if kept[i] else _ZERO
+        _random_mask(low.keys[k], first, count, low.keeps[k], words, mask)
     else:
-        limit = low.limits[k]
-        if low.cuts[k] >= first + count:
-            for i in range(count):
-                row[i] = row[i] if abs(row[i]) >= limit else _ZERO
-        else:
-            last = low.cuts[k] - first
-            for i in range(count):
-                size = abs(row[i])
-                row[i] = row[i] if size > limit or (size == limit and i <= last) else _ZERO
+        _trim_mask(row, count, low.limits[k], low.cuts[k] - first, mask)
+    _masked(row, count, mask)
     factor = low.factors[k]
     if factor != _ONE:
         for i in range(count):
@@ -58,27 +97,24 @@ def sparsify(row, k, first, count, low, kept):
 
 
 @compiled
-def prepare(raw, start, first, count, low, level, tiles, kept, nonfinite):
+def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
     """Fill tiles[k][:count] for every source and tiles[n] with the base, from elements start .. of the raw rows.
 
     first: index in the tensor of element `start` of the rows. level: 0 as stored, 1 after DARE, 2 as the rule's space
-    asks, 3 sparsified too. nonfinite (int64, n + 1): set to 1 for inputs with NaN or infinity.
+    asks, 3 sparsified too. words: uint64 (TILE / 2,) of scratch; the last row of tiles is scratch as well.
+    nonfinite (int64, n + 1): set to 1 for inputs with NaN or infinity.
     """
     n = len(low.weights)
-    if low.codes[n] >= 0:
-        widen(raw[n], low.codes[n], start, count, tiles[n])
-        if largest_bits(tiles[n], count) >= _INFINITE:
-            nonfinite[n] = 1
+    base, mask = tiles[n], tiles[n + 4].view(np.uint32)
+    if low.codes[n] >= 0 and widen(raw[n], low.codes[n], start, count, base):
+        nonfinite[n] = 1
     for k in range(n):
         row = tiles[k]
-        widen(raw[k], low.codes[k], start, count, row)
-        if largest_bits(row, count) >= _INFINITE:
+        if widen(raw[k], low.codes[k], start, count, row):
             nonfinite[k] = 1
         if level >= 1 and low.dare != DARE_NONE:
-            _dare(row, tiles[n], k, first, count, low, kept)
+            _dare(row, base, k, first, count, low, words, mask)
         if level >= 2 and low.delta == 1:
-            base = tiles[n]
-            for i in range(count):
-                row[i] = row[i] - base[i]
+            _subtract(row, base, count)
         if level >= 3 and low.sparse != SPARSE_NONE:
-            sparsify(row, k, first, count, low, kept)
+            sparsify(row, k, first, count, low, words, mask)

@@ -17,9 +17,14 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 @compiled
 def _weighted_sum(x, n, count, low, out):
     weight, row = low.weights[0], x[0]
-    for i in range(count):
-        out[i] = weight * row[i]
-    for k in range(1, n):
+    if n == 1:
+        for i in range(count):
+            out[i] = weight * row[i]
+    else:
+        second, other = low.weights[1], x[1]
+        for i in range(count):
+            out[i] = weight * row[i] + second * other[i]
+    for k in range(2, n):
         weight, row = low.weights[k], x[k]
         for i in range(count):
             out[i] = out[i] + weight * row[i]
@@ -39,9 +44,14 @@ def _onto_base(base, scale, count, out):
 def total(x, n, count, out):
     """Unweighted sum of the sources' rows, in their order."""
     row = x[0]
-    for i in range(count):
-        out[i] = row[i]
-    for k in range(1, n):
+    if n == 1:
+        for i in range(count):
+            out[i] = row[i]
+    else:
+        other = x[1]
+        for i in range(count):
+            out[i] = row[i] + other[i]
+    for k in range(2, n):
         row = x[k]
         for i in range(count):
             out[i] = out[i] + row[i]
@@ -52,19 +62,19 @@ def sum_of_signs(row, count):
     """How many elements are positive, less how many are negative."""
     signs = np.int32(0)
     for i in range(count):
-        signs += np.int32(row[i] > _ZERO) - np.int32(row[i] < _ZERO)
+        signs = np.int32(signs + np.int32(np.int32(row[i] > _ZERO) - np.int32(row[i] < _ZERO)))
     return np.int64(signs)
 
 
 @compiled
 def _elect(x, n, count, majority, sign):
     """sign[i]: 1, -1 or, where the sum is zero, the majority sign of the whole model. Returns the sum without those."""
-    total(x, n, count, sign)
-    elected = sum_of_signs(sign, count)
+    sums = x[n + 1]
+    total(x, n, count, sums)
     for i in range(count):
-        value = sign[i]
+        value = sums[i]
         sign[i] = _ONE if value > _ZERO else (-_ONE if value < _ZERO else majority)
-    return elected
+    return sum_of_signs(sums, count)
 
 
 @compiled
@@ -81,17 +91,27 @@ def rule_delta_sum(x, n, count, low):
 
 
 @compiled
-def _survivors(x, n, count, sign, total, number):
-    """total: sum of the agreeing task vectors, in source order; number: how many agree."""
+def _survivors(x, n, count, sign, sums, number):
+    """sums: of the agreeing task vectors, in source order; number: how many agree."""
+    first, second = x[0], x[min(1, n - 1)]
+    if n == 2:
+        for i in range(count):
+            a = first[i] if first[i] * sign[i] > _ZERO else _ZERO
+            b = second[i] if second[i] * sign[i] > _ZERO else _ZERO
+            sums[i] = a + b
+        for i in range(count):
+            both = (first[i] * sign[i] > _ZERO) & (second[i] * sign[i] > _ZERO)
+            number[i] = np.float32(2) if both else _ONE
+        return
     for i in range(count):
-        total[i] = _ZERO
+        sums[i] = _ZERO
         number[i] = _ZERO
     for k in range(n):
         row = x[k]
         for i in range(count):
-            agrees = row[i] * sign[i] > _ZERO
-            total[i] = total[i] + (row[i] if agrees else _ZERO)
-            number[i] = number[i] + (_ONE if agrees else _ZERO)
+            sums[i] = sums[i] + (row[i] if row[i] * sign[i] > _ZERO else _ZERO)
+        for i in range(count):
+            number[i] = number[i] + (_ONE if row[i] * sign[i] > _ZERO else _ZERO)
 
 
 @compiled
@@ -107,30 +127,30 @@ def rule_elect_mean(x, n, count, low):
 
 @compiled
 def rule_elect_mix_pair(x, n, count, low):
-    out, sign, number = x[n + 1], x[n + 2], x[n + 3]
+    out, sign = x[n + 1], x[n + 2]
     elected = _elect(x, n, count, low.majority, sign)
-    _survivors(x, n, count, sign, out, number)
-    first, second, w0, w1 = x[0], x[1], low.weights[0], low.weights[1]
+    first, second, base, w0, w1, scale = x[0], x[1], x[n], low.weights[0], low.weights[1], low.scale
     for i in range(count):
-        mixed = w0 * first[i] + w1 * second[i]
-        out[i] = mixed if number[i] > _ONE else out[i]
-    _onto_base(x[n], low.scale, count, out)
+        a = first[i] if first[i] * sign[i] > _ZERO else _ZERO
+        b = second[i] if second[i] * sign[i] > _ZERO else _ZERO
+        both = (a != _ZERO) & (b != _ZERO)
+        out[i] = base[i] + scale * ((w0 * a + w1 * b) if both else (a + b))
     return elected
 
 
 @compiled
-def _weighted_agreement(x, n, count, low, sign, total, weight):
-    """total: sum of w_k d_k over the sources whose w_k d_k has the sign; weight: sum of their w_k."""
+def _weighted_agreement(x, n, count, low, sign, sums, weight):
+    """sums: of w_k d_k over the sources whose w_k d_k has the sign; weight: of their w_k."""
     for i in range(count):
-        total[i] = _ZERO
+        sums[i] = _ZERO
         weight[i] = _ZERO
     for k in range(n):
         row, w = x[k], low.weights[k]
         for i in range(count):
             value = w * row[i]
-            agrees = value * sign[i] > _ZERO
-            total[i] = total[i] + (value if agrees else _ZERO)
-            weight[i] = weight[i] + (w if agrees else _ZERO)
+            sums[i] = sums[i] + (value if value * sign[i] > _ZERO else _ZERO)
+        for i in range(count):
+            weight[i] = weight[i] + (w if w * row[i] * sign[i] > _ZERO else _ZERO)
 
 
 @compiled
@@ -146,17 +166,17 @@ def rule_elect_mix(x, n, count, low):
 
 @compiled
 def _consensus(x, n, count, low):
-    out, sign, weight = x[n + 1], x[n + 2], x[n + 3]
+    sums, sign, weight = x[n + 1], x[n + 2], x[n + 3]
     first, w = x[0], low.weights[0]
     for i in range(count):
-        sign[i] = w * first[i]
+        sums[i] = w * first[i]
     for k in range(1, n):
         row, w = x[k], low.weights[k]
         for i in range(count):
-            sign[i] = sign[i] + w * row[i]
+            sums[i] = sums[i] + w * row[i]
     for i in range(count):
-        sign[i] = _ONE if sign[i] >= _ZERO else -_ONE
-    _weighted_agreement(x, n, count, low, sign, out, weight)
+        sign[i] = _ONE if sums[i] >= _ZERO else -_ONE
+    _weighted_agreement(x, n, count, low, sign, sums, weight)
 
 
 @compiled
@@ -171,6 +191,6 @@ def rule_consensus_normalized(x, n, count, low):
     _consensus(x, n, count, low)
     out, weight = x[n + 1], x[n + 3]
     for i in range(count):
-        out[i] = out[i] / (_ONE if weight[i] == _ZERO else weight[i])
+        out[i] = out[i] / (weight[i] if weight[i] != _ZERO else _ONE)
     _onto_base(x[n], low.scale, count, out)
     return np.int64(0)

@@ -174,7 +174,7 @@ def _merge(rule: str) -> Callable[..., int]:
         low: Lowered,
         out: Array,
         tiles: Array,
-        kept: Array,
+        words: Array,
         nonfinite: Array,
     ) -> int:
         with np.errstate(all="ignore"):
@@ -198,7 +198,7 @@ def histogram_block(
     below: Array,
     tables: Array,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> None:
     """See the compiled `histogram_block`."""
@@ -221,11 +221,11 @@ def survey_block(
     below: Array,
     tables: Array,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> int:
     """See the compiled `survey_block`."""
-    histogram_block(raw, first, count, low, 2, windows, below, tables, tiles, kept, nonfinite)
+    histogram_block(raw, first, count, low, 2, windows, below, tables, tiles, words, nonfinite)
     with np.errstate(all="ignore"):
         rows = prepare(raw, first, count, low, 2, nonfinite)
         return _signs([_sparsify(row, k, first, low) for k, row in enumerate(rows[:-1])])
@@ -243,7 +243,7 @@ def magnitudes_block(
     level: int,
     out: Array,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> None:
     """See the compiled `magnitudes_block`."""
@@ -267,7 +267,7 @@ def equal_block(
     limits: Array,
     counts: Array,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> None:
     """See the compiled `equal_block`."""
@@ -287,7 +287,7 @@ def equal_place(
     source: int,
     wanted: int,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> int:
     """See the compiled `equal_place`."""
@@ -322,7 +322,7 @@ def l1_block(
     sums: Array,
     lanes: Array,
     tiles: Array,
-    kept: Array,
+    words: Array,
     nonfinite: Array,
 ) -> None:
     """See the compiled `l1_block`."""

@@ -1,6 +1,6 @@
 """Planning: recipe and headers in, a complete plan of reads, arithmetic and writes out. Reads no weights."""
 
-from mixmerge.plan.budget import sample_size
+from mixmerge.plan.budget import arena_shape
 from mixmerge.plan.build import DEFAULT_SHARD, build_plan, check_output, model_refs, with_ratios
 from mixmerge.plan.types import Budget, Cost, Input, Plan, Step
 
@@ -11,9 +11,9 @@ __all__ = [
     "Input",
     "Plan",
     "Step",
+    "arena_shape",
     "build_plan",
     "check_output",
     "model_refs",
-    "sample_size",
     "with_ratios",
 ]

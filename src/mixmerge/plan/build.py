@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mixmerge.checkpoint import DTYPES, Checkpoint, DType, TensorSpec, lay_out, quantisation
+from mixmerge.checkpoint import DTYPES, Checkpoint, DType, TensorSpec, lay_out, partial_folder, quantisation
 from mixmerge.errors import OutputError, PlanError, Problem
 from mixmerge.methods import METHODS, Method
 from mixmerge.mixup import Ratio, RatioLaw, draw_groups, equal_ratio, group_of, rounded
@@ -19,6 +19,7 @@ from mixmerge.plan import carry, settings
 from mixmerge.plan.budget import plan_budget
 from mixmerge.plan.layout import Assembly, Layout, Member, SlicePlan, assemble
 from mixmerge.plan.types import Cost, Plan, Step
+from mixmerge.recipe import merged_sources
 from mixmerge.recipe.types import ModelRef, Recipe
 from mixmerge.tokens import vocabulary_problems
 
@@ -49,7 +50,7 @@ def build_plan(
     problems = _quantised(opened) + vocabulary_problems(opened)
     donor = position[recipe.base] if recipe.base is not None else 0
     layout = assemble(opened, _slices(recipe, method, position), donor, recipe.on_mismatch)
-    problems += layout.problems
+    problems += [*layout.problems, *_one_threshold_a_source(recipe, method), *_masked_once(recipe, method)]
     steps, unset = _steps(recipe, method, layout, _output_dtype(recipe))
     problems += unset
     if problems:
@@ -105,6 +106,24 @@ def _quantised(models: Sequence[Checkpoint]) -> list[Problem]:
     return found
 
 
+def _one_threshold_a_source(recipe: Recipe, method: Method) -> list[Problem]:
+    """Trimming over the whole model ranks each source's changes together, so every slice has the same sources."""
+    listed = [tuple(source.model for source in merged_sources(recipe, piece)) for piece in recipe.slices]
+    if not _whole(recipe, method) or len(set(listed)) == 1:
+        return []
+    found = "; ".join(", ".join(map(str, models)) for models in dict.fromkeys(listed))
+    rule = "with trim: model every slice has the same source models in the same order"
+    return [Problem(rule, found, recipe.place("slices"), "set `trim: tensor`, or give all slices the same models")]
+
+
+def _masked_once(recipe: Recipe, method: Method) -> list[Problem]:
+    if recipe.dare is None or method.sparsify != "bernoulli":
+        return []
+    rule = f"method {method.name} drops elements itself, so `dare` cannot stand before it"
+    cure = f"remove `dare` and set `density: {1 - recipe.dare.drop_rate:g}`"
+    return [Problem(rule, f"drop_rate {recipe.dare.drop_rate:g}", recipe.place("dare"), cure)]
+
+
 def _slices(recipe: Recipe, method: Method, position: Mapping[ModelRef, int]) -> list[SlicePlan]:
     """Find each slice's models. Task-vector methods skip the base wherever it is listed; others see it as listed."""
     found = []
@@ -142,7 +161,7 @@ def _step(recipe: Recipe, method: Method, item: Assembly, dtype: DType | None) -
     first = (item.base or item.inputs[0]).span
     floating = first.dtype.kind == "float"
     spec = TensorSpec(item.name, dtype if floating and dtype is not None else first.dtype, first.shape)
-    if not floating or len(item.inputs) != len(item.slice.members):
+    if not floating or item.copied:
         return Step(spec, item.inputs if item.base is None else (*item.inputs, item.base), layer=item.layer)
     return Step(
         spec,
@@ -237,18 +256,32 @@ def _small_files(
 
 
 def check_output(out: Path, needed: int, models: Sequence[Checkpoint]) -> None:
-    """The output lies in no input, no input in it, and the disk has room. Raises OutputError."""
+    """The output lies in no input, no input in it, and the disk has room. Raises OutputError.
+
+    The same holds for the folder it is written in until it is complete; what an interrupted merge holds there is room.
+    """
     problems = []
     target = Path(os.path.realpath(out))
+    unfinished = partial_folder(target)
     for model in models:
         folder = Path(os.path.realpath(model.folder))
-        if model.is_local and (target == folder or folder in target.parents or target in folder.parents):
+        if model.is_local and any(
+            place == folder or folder in place.parents or place in folder.parents for place in (target, unfinished)
+        ):
             rule, cure = "the output lies outside every input", "choose another output folder"
             problems.append(Problem(rule, str(out), f"model {model.label} in {model.folder}", cure))
     parent = next((path for path in (target, *target.parents) if path.is_dir()), target)
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(parent).free + _held(unfinished)
     if free < needed:
         rule, cure = "the disk has room for the output", "free space, or choose another disk"
         problems.append(Problem(rule, f"{needed:,} bytes needed, {free:,} free", str(parent), cure))
     if problems:
         raise OutputError(problems)
+
+
+def _held(folder: Path) -> int:
+    """Bytes on disk of the files in a folder; a file of which only the length was set holds none."""
+    if not folder.is_dir():
+        return 0
+    stats = [path.stat() for path in folder.iterdir() if path.is_file()]
+    return sum(getattr(stat, "st_blocks", 0) * 512 for stat in stats)

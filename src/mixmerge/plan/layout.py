@@ -38,7 +38,8 @@ class SlicePlan:
 class Assembly:
     """One output tensor before parameters: where it comes from, and where in its slice it stands.
 
-    position: in [0, 1], the gradient coordinate. layer: its number in the output, None outside the layers.
+    position: in [0, 1], the gradient coordinate. layer: its number in the output, None outside the layers. copied: its
+    only input is taken as it is (the models disagree, and the base decides).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Assembly:
     base: Input | None
     position: float
     layer: int | None
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class _Builder:
         found = f"missing in {', '.join(dict.fromkeys(lacking))}" if lacking else self._shapes(present)
         if own is not None and self.copy_mismatches:
             self.notes.append(f"{name} is copied from the base: {found}")
-            return Assembly(name, piece, (own,), None, position, layer)
+            return Assembly(name, piece, (own,), None, position, layer, copied=True)
         rule = "every model has the same tensors, of the same shapes"
         self.problems.append(Problem(rule, found, f"tensor {name}", self._cure(name, present, own)))
         return None

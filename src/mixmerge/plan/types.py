@@ -63,11 +63,13 @@ class Budget:
 
     baseline: interpreter, libraries, compiled code. buffers: blocks and tables of all threads. projected: their sum
     with the plan itself, an upper bound of peak RSS. block: elements processed at once. bins: of a histogram table.
+    sample: magnitudes of each source looked at to guess a threshold of the whole model.
     """
 
     threads: int
     block: int
     bins: int
+    sample: int
     baseline: int
     buffers: int
     tables: int

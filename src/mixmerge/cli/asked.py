@@ -1,0 +1,155 @@
+"""From the words of a command line to a recipe and a place: which word is which, and where words contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any, Final
+
+from mixmerge.cli.failures import UsageError
+from mixmerge.cli.options import RecipeOptions
+from mixmerge.errors import Problem
+
+if TYPE_CHECKING:
+    from mixmerge.recipe import Recipe
+
+COMMAND_LINE: Final = "command line"
+RECIPE_SUFFIXES: Final = (".yaml", ".yml")
+WITH_METHOD: Final = {
+    "base": "base_model: ...",
+    "weight": "weight: ... at each model's parameters",
+    "density": "parameters: {density: ...}",
+    "scale": "parameters: {scale: ...}",
+    "parameter": "parameters: {...}",
+}
+"""Options that make a recipe together with --method, and how a recipe file says them."""
+
+BESIDE: Final = (
+    "alpha", "ratio", "scope", "filter", "seed", "dare", "dare_rescale", "dare_strategy", "dare_of", "dialect", "dtype",
+    "on_mismatch", "tokenizer_source",
+)  # fmt: skip
+"""Options that may be said beside a recipe file too, and then win over it."""
+
+_LISTS: Final = ("alpha", "ratio")
+_FLAGS: Final = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """recipe: checked. out: None where none is said. said: the options it was made from."""
+
+    recipe: Recipe
+    out: Path | None
+    said: RecipeOptions
+
+    def again(self, command: str, ratio: Sequence[float]) -> str:
+        """The command that makes the same recipe with a fixed ratio in place of a law."""
+        fixed = ",".join(f"{part:.6f}".rstrip("0").rstrip(".") for part in ratio)
+        words = ["mixmerge", command, *(self.said.paths or [])[: None if self.said.method else 1]]
+        for field in fields(self.said):
+            value = getattr(self.said, field.name)
+            if field.name not in ("paths", "out", "alpha", "ratio") and value is not None:
+                words += _words(field.name, value)
+        return " ".join([*map(quote, words), "--ratio", fixed, "-o", "OUT"])
+
+
+def asked(said: RecipeOptions, *, needs_out: bool) -> Asked:
+    """The recipe that the words describe, and the output folder. Raises UsageError, RecipeError."""
+    if said.method is not None:
+        return _from_models(said, needs_out)
+    return _from_file(said, needs_out)
+
+
+def _from_models(said: RecipeOptions, needs_out: bool) -> Asked:
+    assert said.method is not None, "asked for a method"
+    models = said.paths or []
+    problems = []
+    if needs_out and said.out is None:
+        rule = "with --method every positional word is a model, and the output folder is said with -o"
+        problems.append(Problem(rule, f"{len(models)} models, no -o", COMMAND_LINE, "add `-o OUT`"))
+    for word in models:
+        if Path(word).suffix in RECIPE_SUFFIXES and not Path(word).is_dir():
+            cure = "leave out --method to merge as the recipe says"
+            problems.append(Problem("--method goes with models, not with a recipe file", word, COMMAND_LINE, cure))
+    if not models:
+        cure = "mixmerge merge --method ties --base BASE MODEL MODEL -o OUT"
+        problems.append(Problem("with --method the models are said as positional words", "none", COMMAND_LINE, cure))
+    parameters = _named(said.parameter or [], problems)
+    if problems:
+        raise UsageError(problems)
+    from mixmerge.recipe import recipe_from_options
+
+    named: dict[str, Any] = {"weight": _split(said.weight), "density": said.density, "scale": said.scale}
+    recipe = recipe_from_options(said.method, models, base=said.base, parameters=parameters, **named, **_options(said))
+    return Asked(recipe, None if said.out is None else Path(said.out), said)
+
+
+def _from_file(said: RecipeOptions, needs_out: bool) -> Asked:
+    words = list(said.paths or [])
+    problems = [
+        Problem(f"--{name} goes with --method", str(getattr(said, name)), COMMAND_LINE, f"in a recipe write `{cure}`")
+        for name, cure in WITH_METHOD.items()
+        if getattr(said, name) is not None
+    ]
+    problems += _misplaced(words, said.out, needs_out)
+    if problems:
+        raise UsageError(problems)
+    from mixmerge.recipe import load_recipe
+
+    out = said.out if said.out is not None else next(iter(words[1:]), None)
+    return Asked(load_recipe(Path(words[0]), **_options(said)), None if out is None else Path(out), said)
+
+
+def _misplaced(words: Sequence[str], out: str | None, needs_out: bool) -> list[Problem]:
+    """What is wrong with the positional words where the first should be a recipe file."""
+    without = "to merge without a recipe: --method NAME --base BASE MODEL MODEL -o OUT"
+    if not words:
+        return [Problem("a recipe file is needed", "none", COMMAND_LINE, f"mixmerge merge recipe.yaml OUT; {without}")]
+    found = " ".join(map(quote, words))
+    if Path(words[0]).is_dir():
+        rule = "without --method the first word is a recipe file"
+        return [Problem(rule, f"{words[0]} is a folder", COMMAND_LINE, without)]
+    if len(words) > 2:
+        return [Problem("without --method there are two words: RECIPE OUT", found, COMMAND_LINE, without)]
+    if len(words) == 2 and out is not None:
+        return [Problem("the output folder is said once", f"{words[1]} and -o {out}", COMMAND_LINE, "leave out one")]
+    if len(words) == 1 and out is None and needs_out:
+        return [Problem("an output folder is needed", found, COMMAND_LINE, "mixmerge merge RECIPE OUT")]
+    return []
+
+
+def _options(said: RecipeOptions) -> Any:
+    """The options beside a recipe, as text: the recipe's reader checks them and names the option."""
+    values = {name: getattr(said, name) for name in BESIDE}
+    for name in _LISTS:
+        if values[name] is not None and "," in values[name]:
+            values[name] = values[name].split(",")
+    if said.filter is not None:
+        values["filter"] = _split(said.filter)
+    return values
+
+
+def _split(words: Sequence[str] | None) -> Any:
+    """Values said in one word with commas, in several words, or both."""
+    return [part for word in words or [] for part in word.split(",")]
+
+
+def _named(words: Sequence[str], problems: list[Problem]) -> dict[str, Any]:
+    """NAME=VALUE words as a mapping; true and false are flags, commas make a gradient over the layers."""
+    named: dict[str, Any] = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign or not name or not text or name in named:
+            rule = f"{name} is given once" if name in named else "a parameter is NAME=VALUE"
+            problems.append(Problem(rule, word, "--parameter", "write it as -p normalize=false"))
+        named[name] = _FLAGS.get(text, text.split(",") if "," in text else text)
+    return named
+
+
+def _words(name: str, value: Any) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [option if value else "--no-" + name.replace("_", "-")]
+    return [word for one in (value if isinstance(value, list) else [value]) for word in (option, str(one))]

@@ -1,0 +1,70 @@
+"""How a command fails: one readable block per problem on stderr, a count, and an exit code.
+
+2: refused before anything was written; 1: failed on the way; 130: stopped by Control-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Final
+
+from mixmerge.cli.terminal import painted
+from mixmerge.errors import MixmergeError, Problem
+
+REFUSED: Final = 2
+FAILED: Final = 1
+STOPPED: Final = 130
+
+
+class UsageError(MixmergeError, ValueError):
+    """The command line itself is wrong: words that contradict each other, or one that is missing."""
+
+
+class StoppedError(KeyboardInterrupt):
+    """Control-C, with what can be done next."""
+
+    def __init__(self, cure: str) -> None:
+        super().__init__(cure)
+        self.cure = cure
+
+
+def exit_code(error: BaseException, *, debug: bool = False) -> int:
+    """Tell an error on stderr; the exit code it means. debug: with its traceback."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, MixmergeError):
+        _tell(error)
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        cure = error.cure if isinstance(error, StoppedError) else ""
+        _print(str(Problem(painted("stopped", "bold"), cure=cure)))
+        return STOPPED
+    _print(_unexpected(error, debug))
+    return FAILED
+
+
+def _tell(error: MixmergeError) -> None:
+    for problem in error.problems:
+        _print(painted_problem(problem) + "\n")
+    count = len(error.problems)
+    verdict = "refused" if error.exit_code == REFUSED else "failed"
+    _print(f"{verdict}: {count} problem{'s' * (count != 1)}")
+
+
+def painted_problem(problem: Problem) -> str:
+    """A problem's block, its rule in red on a terminal."""
+    rule, _, rest = str(problem).partition("\n")
+    return painted(rule, "red") + ("\n" + rest if rest else "")
+
+
+def _unexpected(error: BaseException, debug: bool) -> str:
+    if isinstance(error, OSError):
+        return f"failed: {error}" + ("" if debug else " (--debug shows where)")
+    hint = "" if debug else "; this should not happen: --debug shows where, please report it"
+    words = str(error).partition("\n")[0]
+    return f"failed: {type(error).__name__}{': ' * bool(words)}{words}{hint}"
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)

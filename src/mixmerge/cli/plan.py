@@ -1,0 +1,47 @@
+"""mixmerge plan: what a merge will do, as text or as JSON."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from mixmerge.cli.asked import asked
+from mixmerge.cli.options import RecipeOptions, WorkOptions
+from mixmerge.cli.sizes import parse_size
+from mixmerge.errors import MixmergeError
+
+
+def plan(
+    said: RecipeOptions,
+    work: WorkOptions,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON of a stable schema (docs/plan.md).")] = False,
+) -> None:
+    """Print what a merge will read, compute and write, its memory and disk, and all that is wrong with it.
+
+    Takes what `mixmerge merge` takes. Only the recipe, config.json, tokenizer.json and the headers of the weight
+    files are read; nothing is written. With --out the place and the free disk are checked too.
+    """
+    from mixmerge.cli import plan_json
+
+    try:
+        memory, shard_size = parse_size(work.memory, "--memory"), parse_size(work.shard_size, "--shard-size")
+        wanted = asked(said, needs_out=False)
+        from mixmerge import api
+
+        planned = api.plan(
+            wanted.recipe, memory=memory, threads=work.threads, shard_size=shard_size, out=wanted.out,
+            allow_nonfinite=work.allow_nonfinite,
+        )  # fmt: skip
+    except MixmergeError as error:
+        if as_json:
+            print(plan_json.refused_text(error))
+        raise
+    with closing(planned):
+        if as_json:
+            print(plan_json.plan_text(planned))
+        else:
+            from mixmerge.cli.plan_text import plan_text
+
+            print(plan_text(planned))

@@ -1,0 +1,120 @@
+"""A plan as JSON. docs/plan.md describes the schema; `format` grows when a key changes its meaning or goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from mixmerge.errors import MixmergeError
+
+if TYPE_CHECKING:
+    from mixmerge.cli.plan_view import ModelView
+    from mixmerge.methods import Number
+    from mixmerge.plan import Plan
+
+FORMAT: Final = 1
+
+
+def plan_text(plan: Plan) -> str:
+    """The JSON text of a plan."""
+    return _text({"format": FORMAT, "problems": [], "plan": plan_data(plan)})
+
+
+def refused_text(error: MixmergeError) -> str:
+    """The JSON text of what is wrong, where there is no plan."""
+    return _text({"format": FORMAT, "problems": [asdict(problem) for problem in error.problems], "plan": None})
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan as plain values; sizes in bytes."""
+    from mixmerge.cli.plan_view import models_of, source_values
+    from mixmerge.recipe import canonical, recipe_hash
+
+    own = source_values(plan)
+    return {
+        "recipe": canonical(plan.recipe),
+        "recipe_sha256": recipe_hash(plan.recipe),
+        "method": plan.method.name,
+        "dialect": plan.method.dialect,
+        "parameters": _parameters(_shared(plan)),
+        "models": [_model(view, own.get(view.label, {})) for view in models_of(plan)],
+        "seed": plan.recipe.seed,
+        "dare": None if plan.recipe.dare is None else asdict(plan.recipe.dare),
+        "mixup": _mixup(plan),
+        "read": {"bytes": plan.cost.read, "passes": plan.cost.passes},
+        "write": _write(plan),
+        "memory": _memory(plan),
+        "notes": list(plan.notes),
+    }
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _shared(plan: Plan) -> Mapping[str, Sequence[Number]]:
+    from mixmerge.cli.plan_view import shared_values
+
+    return shared_values(plan)
+
+
+def _parameters(values: Mapping[str, Sequence[Number]]) -> dict[str, Any]:
+    """One value, or the list of distinct values where it differs between tensors."""
+    return {name: found[0] if len(found) == 1 else {"by_tensor": list(found)} for name, found in values.items()}
+
+
+def _model(view: ModelView, parameters: Mapping[str, Sequence[Number]]) -> dict[str, Any]:
+    return {
+        "model": view.label,
+        "roles": list(view.roles),
+        "local": view.is_local,
+        "commit": view.commit,
+        "tensors": view.tensors,
+        "bytes": view.nbytes,
+        "dtypes": dict(view.dtypes),
+        "parameters": _parameters(parameters),
+    }
+
+
+def _mixup(plan: Plan) -> dict[str, Any] | None:
+    from mixmerge.cli.plan_view import draw_seed
+
+    mixup = plan.recipe.mixup
+    if mixup is None:
+        return None
+    return {
+        "law": None if plan.law is None else str(plan.law),
+        "seed": None if plan.law is None else draw_seed(plan),
+        "scope": mixup.scope,
+        "filter": list(mixup.filters),
+        "sources": list(plan.source_labels),
+        "ratios": {group: list(ratio) for group, ratio in plan.ratios.items()},
+    }
+
+
+def _write(plan: Plan) -> dict[str, Any]:
+    return {
+        "bytes": plan.cost.written,
+        "disk": plan.cost.disk,
+        "tensors": len(plan.steps),
+        "copied": sum(step.method is None for step in plan.steps),
+        "dtype": plan.dtype.name,
+        "files": [{"file": layout.file, "bytes": layout.size} for layout in plan.layouts],
+        "made": list(plan.files),
+        "carried": list(plan.carried),
+        "donor": plan.models[plan.donor].label,
+    }
+
+
+def _memory(plan: Plan) -> dict[str, int]:
+    budget = plan.budget
+    return {
+        "projected": budget.projected,
+        "baseline": budget.baseline,
+        "buffers": budget.buffers,
+        "tables": budget.tables,
+        "threads": budget.threads,
+        "block": budget.block,
+    }

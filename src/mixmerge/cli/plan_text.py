@@ -1,0 +1,128 @@
+"""A plan as text for people."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from mixmerge.cli.sizes import bytes_text, mib_text
+
+if TYPE_CHECKING:
+    from mixmerge.cli.plan_view import ModelView
+    from mixmerge.methods import Number
+    from mixmerge.plan import Plan
+
+GROUPS_SHOWN: Final = 8
+WIDTH: Final = 110
+
+
+def plan_text(plan: Plan) -> str:
+    """What will be read, computed and written, and what that takes."""
+    parts = (_method(plan), _read(plan), _compute(plan), _write(plan), _needs(plan), _notes(plan))
+    return "\n".join(line for part in parts for line in part)
+
+
+def ratio_lines(
+    ratios: Mapping[str, Sequence[float]], sources: Sequence[str], law: str | None, seed: int
+) -> Iterator[str]:
+    """The ratio of every group, at most GROUPS_SHOWN of them."""
+    origin = f"drawn from {law} with seed {seed}" if law else "fixed"
+    for number, (group, ratio) in enumerate(list(ratios.items())[:GROUPS_SHOWN]):
+        parts = ", ".join(f"{part:.6g} {source}" for part, source in zip(ratio, sources, strict=False))
+        name = "" if group == "model" else f"{group}: "
+        why = "outside the filter" if group == "equal" else origin
+        yield _line("" if number else "ratio", f"{name}{parts} ({why})")
+    if len(ratios) > GROUPS_SHOWN:
+        yield _line("", f"... and {len(ratios) - GROUPS_SHOWN} more")
+
+
+def _line(head: str, text: str) -> str:
+    """A labelled line, wrapped; names and paths stay whole."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=f"{head:<10}", subsequent_indent=" " * 10, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _method(plan: Plan) -> Iterator[str]:
+    yield _line("method", f"{plan.method.name}, dialect {plan.method.dialect}: {plan.method.summary}")
+    yield _line("", plan.method.formula)
+
+
+def _read(plan: Plan) -> Iterator[str]:
+    from mixmerge.cli.plan_view import models_of
+
+    views = models_of(plan)
+    width = max(len(view.label) for view in views)
+    for number, view in enumerate(views):
+        yield _line("" if number else "read", f"{view.label:<{width}}  {_model(view)}")
+    passes = f"{plan.cost.passes} pass{'es' * (plan.cost.passes != 1)}"
+    yield _line("", f"{bytes_text(plan.cost.read)} in {passes}")
+
+
+def _model(view: ModelView) -> str:
+    role = " and ".join(view.roles) or "files only"
+    dtypes = ", ".join(view.dtypes)
+    commit = f", commit {view.commit[:12]}" if view.commit else ""
+    remote = "" if view.is_local else ", to be downloaded"
+    return f"{role}, {view.tensors} tensors, {bytes_text(view.nbytes)}, {dtypes}{commit}{remote}"
+
+
+def _compute(plan: Plan) -> Iterator[str]:
+    from mixmerge.cli.plan_view import draw_seed, shared_values, source_values
+
+    copied = sum(step.method is None for step in plan.steps)
+    merged = f"{len(plan.steps) - copied} tensors merged in float32"
+    yield _line("compute", merged + (f", {copied} copied" if copied else ""))
+    for name, values in shared_values(plan).items():
+        yield _line("", f"{name} {_values(values)}")
+    for label, named in source_values(plan).items():
+        for name, values in named.items():
+            yield _line("", f"{name} {_values(values)} for {label}")
+    dare = plan.recipe.dare
+    if dare is not None:
+        rescaled = "rescaled" if dare.rescale else "not rescaled"
+        how = f"{dare.strategy}, of {dare.of}, {rescaled}, seed {plan.recipe.seed}"
+        yield _line("dare", f"drop rate {dare.drop_rate:g}, {how}")
+    yield from ratio_lines(
+        plan.ratios, plan.source_labels, None if plan.law is None else str(plan.law), draw_seed(plan)
+    )
+
+
+def _values(values: Sequence[Number]) -> str:
+    if len(values) == 1:
+        return _value(values[0])
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        numbers = sorted(float(value) for value in values)
+        return f"{numbers[0]:g} to {numbers[-1]:g} by tensor"
+    return " or ".join(_value(value) for value in values) + " by tensor"
+
+
+def _value(value: Number) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _write(plan: Plan) -> Iterator[str]:
+    files = f"{len(plan.layouts)} file{'s' * (len(plan.layouts) != 1)}"
+    dtypes = ", ".join(Counter(step.spec.dtype.name for step in plan.steps))
+    yield _line("write", f"{len(plan.steps)} tensors, {bytes_text(plan.cost.written)}, {dtypes}, {files}")
+    if plan.files:
+        yield _line("", f"{', '.join(plan.files)} made to agree with the tensors")
+    if plan.carried:
+        yield _line("", f"{', '.join(plan.carried)} from {plan.models[plan.donor].label}")
+
+
+def _needs(plan: Plan) -> Iterator[str]:
+    budget = plan.budget
+    blocks = f"{budget.threads} thread{'s' * (budget.threads != 1)}, blocks of {budget.block:,} elements"
+    yield _line("memory", f"at most {mib_text(budget.projected)}: {blocks}")
+    yield _line("disk", f"{bytes_text(plan.cost.disk)} free space")
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    for number, note in enumerate(plan.notes):
+        yield _line("" if number else "notes", note)

@@ -1,0 +1,57 @@
+"""What this room raises, and how what is wrong with a file is collected before it is told."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from mixmerge.errors import MixmergeError, Problem
+
+LISTED: Final = 20  # problems told one by one; the rest is counted
+LONGEST: Final = 120  # characters of a value that are shown
+
+
+class TaskError(MixmergeError, ValueError):
+    """A task cannot be read, or cannot be scored with this model."""
+
+
+class LiveModelError(MixmergeError, ValueError):
+    """A model cannot be loaded into memory for scoring."""
+
+
+class BackendError(MixmergeError, OSError):
+    """A server that should score a model does not answer, or answers something else."""
+
+    exit_code = 1
+
+
+def shorten(value: object) -> str:
+    """`value` as Python writes it, cut to a length fit for a message."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+
+
+@final
+class Problems:
+    """Everything wrong with the tasks of one call."""
+
+    __slots__ = ("_count", "_found")
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, rule: str, value: str, place: str, cure: str) -> None:
+        """Note a broken rule; beyond `LISTED` it is only counted."""
+        self._count += 1
+        if self._count <= LISTED:
+            self._found.append(Problem(rule, value, place, cure))
+
+    def raise_if_any(self) -> None:
+        """Raise TaskError unless nothing was noted."""
+        if not self._count:
+            return
+        more = self._count - len(self._found)
+        raise TaskError([*self._found, *([Problem(f"and {more} more problems")] if more else [])])

@@ -1,0 +1,7 @@
+"""The report of a study: report.html, report.md and report.json from one plain summary.
+
+The summary is the JSON data that `schema` defines. This room turns it into pages; it knows nothing of merging,
+sampling or scoring, and imports neither torch nor Optuna.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,246 @@
+"""The sentences of a report, and the words a newcomer needs. No sentence says more than its numbers do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mixmerge.report.advice import ENOUGH, FROM_THE_LAW, Draw, Estimate, advise, preferred
+from mixmerge.report.check import compared
+from mixmerge.report.reading import (
+    PERCENT,
+    Measure,
+    groups_of,
+    measures_of,
+    merges_of,
+    objective_of,
+    scored,
+    signless,
+    varying,
+)
+from mixmerge.report.schema import EQUAL, WINNER, Optimism, Study, Task
+
+BADGES = {
+    "better": "Better than the equal ratio",
+    "unclear": "No clear difference",
+    "worse": "Worse than the equal ratio",
+    "pending": "Not tested yet",
+}
+
+SAMPLERS = {
+    "random": "independent draws from the law, as in the paper",
+    "sobol": "draws from the law, spread evenly",
+    "tpe": "learns from the scores which ratios to try next",
+    "gp": "models the score over the ratio and tries where it promises most",
+    "cmaes": "moves a cloud of ratios towards better scores",
+}
+
+GLOSSARY = (
+    ("source model", "A fine-tuned model that goes into the merge; also called a parent or an expert."),
+    ("base model", "The model all sources were fine-tuned from."),
+    (
+        "ratio, λ",
+        "How much of each source goes in. The numbers sum to 1; with two sources, λ is the first one's share.",
+    ),
+    ("equal ratio", "Every source alike. It is what most people use, so it is what a winner must beat."),
+    (
+        "ratio law",
+        "Where ratios are drawn from. Beta(0.5, 0.5), the law of Mixup Model Merge (M³), prefers ratios near 0 and 1 "
+        "but allows all; with more than two sources it becomes a Dirichlet law.",
+    ),
+    ("α", "The law's one number. Below 1 it prefers the ends, 1 is uniform, above 1 it prefers the middle."),
+    ("draw, trial", "One ratio from the law, merged and scored. Drawing again and keeping the best is all M³ does."),
+    (
+        "validation and test",
+        "Two sets of items that share none. Draws are compared on validation; the test items are used once, at the "
+        "end, so the winner cannot be fitted to them.",
+    ),
+    (
+        "95 % interval",
+        "How far the score could be off because only so many items were asked. If the study were repeated with new "
+        "items many times, 95 of 100 such intervals would hold the true score.",
+    ),
+    (
+        "paired difference",
+        "Two models answer the same items and the scores are subtracted item by item. This is much sharper than "
+        "comparing two intervals: they may overlap while the difference is certain.",
+    ),
+    (
+        "optimism",
+        "The best of many draws is partly the luckiest, so its validation score promises too much. The drop to the "
+        "test score shows by how much.",
+    ),
+    ("Pareto front", "The draws that no other draw beats on both tasks at once."),
+    (
+        "effective draws",
+        f"How many draws a reweighted estimate is worth. Below {ENOUGH:g} nothing should be concluded.",
+    ),
+)
+
+
+def law_name(study: Study) -> str:
+    """`Beta(0.5, 0.5)`."""
+    law = study["law"]
+    name = "Beta" if law["kind"] == "beta" else "Dirichlet"
+    return f"{name}({', '.join(f'{alpha:g}' for alpha in law['alpha'])})"
+
+
+def duration(seconds: float) -> str:
+    """`0.8 s`, `42 s`, `3 min 12 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, one: str) -> str:
+    """`1 draw`, `2 draws`."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
+def with_points(measure: Measure, value: float) -> str:
+    """A signed difference with its unit."""
+    return f"{measure.delta(value)} {measure.points}".strip()
+
+
+def comparison(study: Study) -> str:
+    """The winner against the equal ratio and against the best source, in numbers."""
+    measure = objective_of(study)
+    parts = []
+    tested = [merge for merge in merges_of(study, study["test"]) if merge.name != WINNER]
+    for merge in tested:
+        difference = compared(study, WINNER, merge.name)
+        if difference is not None:
+            middle, low, high = difference
+            parts.append(
+                f"{with_points(measure, middle)} against {_inside(merge.name, merge.title)} "
+                f"(95{PERCENT} interval {measure.delta(low)} to {measure.delta(high)})"
+            )
+    return f"{measure.title} on the test items, winner: " + "; ".join(parts) + "." if parts else ""
+
+
+def _inside(name: str, title: str) -> str:
+    words = {EQUAL: "the equal ratio", "plain": "the method without mixup", "base": "the base model"}
+    return words.get(name, f"{title} alone")
+
+
+def how_drawn(study: Study) -> str:
+    """What was done, in a sentence."""
+    states: list[str] = [trial["state"] for trial in study["trials"]]
+    sampler = SAMPLERS.get(study["sampler"])
+    scope = (
+        ""
+        if study["scope"] == "model"
+        else f", one for each {'group' if study['scope'] == 'block' else study['scope']}"
+    )
+    sentence = f"{plural(len(states), 'draw')} from {law_name(study)}{scope}, method {study['method']}"
+    if study["sampler"] not in FROM_THE_LAW:
+        sentence = f"{plural(len(states), 'trial')} under the law {law_name(study)}{scope}, method {study['method']}"
+    sentence += f", sampler {study['sampler']}" + (f" ({sampler})" if sampler else "")
+    less = [
+        f"{states.count(state)} {word}"
+        for state, word in (("failed", "failed"), ("pruned", "dropped early"), ("running", "still running"))
+        if states.count(state)
+    ]
+    return sentence + (f"; {', '.join(less)}" if less else "") + "."
+
+
+def optimism_sentence(measure: Measure, optimism: Optimism, draws: int) -> str:
+    """What choosing the best of many draws did to its score."""
+    lost = optimism["difference"] if measure.goal == "maximize" else -optimism["difference"]
+    opening = (
+        f"On the validation items that chose it, the winner scored {measure.show(optimism['validation'])}; on test "
+        f"items it had never seen, {measure.show(optimism['test'])}."
+    )
+    if lost <= 0:
+        return f"{opening} Here choosing the best of {plural(draws, 'draw')} promised nothing too much."
+    size = with_points(measure, lost).lstrip("+")
+    return (
+        f"{opening} The {size} between them come from picking the luckiest of {plural(draws, 'draw')} and from the two "
+        "sets not being equally hard; only the test number is a fair promise."
+    )
+
+
+def spread_sentence(study: Study) -> str:
+    """One draw against the best of many."""
+    measure = objective_of(study)
+    spread = study["spread"].get(measure.name)
+    if spread is None:
+        return ""
+    sd = signless(measure.delta(spread["sd"])).lstrip("+")
+    unit = PERCENT if measure.unit == "fraction" else ""
+    return (
+        f"A single draw scores {measure.number(spread['mean'])} ± {sd}{unit} on validation (mean ± standard deviation over "
+        f"{plural(spread['n'], 'draw')}): that is what one gets by drawing once and not looking."
+    )
+
+
+def draws_of(study: Study) -> list[Draw]:
+    """What advice needs of the trials: those with a score, those dropped early too, or only the good would be left."""
+    law = tuple(study["law"]["alpha"])
+    drawn = []
+    for trial in scored(study):
+        ratios, varied = tuple(map(tuple, groups_of(trial).values())), trial["parameters"].get("alpha")
+        if trial["objective"] is not None and ratios:
+            alpha = (float(varied),) * len(law) if isinstance(varied, int | float) else law
+            drawn.append(Draw(ratios, trial["objective"], alpha))
+    return drawn
+
+
+def advice_of(study: Study) -> list[Estimate]:
+    """What other alphas would have drawn; empty where the draws cannot tell."""
+    return advise(draws_of(study)) if study["sampler"] in FROM_THE_LAW else []
+
+
+def advice_sentence(study: Study, estimates: Sequence[Estimate]) -> str:
+    """Whether another alpha is worth trying."""
+    if study["sampler"] not in FROM_THE_LAW:
+        return (
+            f"The sampler {study['sampler']} learns from scores, so its trials no longer follow the law and cannot say "
+            "what another α would have drawn. A study with random or sobol can."
+        )
+    if not estimates:
+        return "There are too few draws to say what another α would have drawn."
+    best, measure = preferred(estimates), objective_of(study)
+    if not any(item.enough for item in estimates):
+        return "The draws are worth too few effective draws under any α listed to tell anything."
+    if best is None:
+        return f"These {len(draws_of(study))} draws do not show that any other α draws better ratios here."
+    return (
+        f"A single draw from α = {best.alpha:g} would have scored {with_points(measure, best.gain)} "
+        f"(± {signless(measure.delta(2 * best.error)).lstrip('+')}) against those made: α = {best.alpha:g} is worth "
+        "trying, with a new seed."
+    )
+
+
+def weights_sentence(study: Study) -> str:
+    """How tasks make the objective."""
+    if len(study["tasks"]) == 1:
+        return ""
+    weights = {name: task["weight"] for name, task in study["tasks"].items()}
+    if len(set(weights.values())) == 1:
+        return "The winner is the draw with the highest mean over the tasks."
+    listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    return f"The winner is the draw with the highest weighted mean over the tasks ({listed})."
+
+
+def task_line(name: str, task: Task) -> str:
+    """What a task is, for a table's foot."""
+    goal = ", smaller is better" if task.get("goal") == "minimize" else ""
+    chance = task.get("chance")
+    guess = (
+        "" if chance is None else f"; guessing scores {Measure(name, name, task.get('unit', 'fraction')).show(chance)}"
+    )
+    return (
+        f"{name}: {task['metric']}{goal}, {plural(task['validation_n'], 'validation item')}, "
+        f"{plural(task['test_n'], 'test item')}{guess}"
+    )
+
+
+def summary_line(study: Study) -> str:
+    """How many measures, merges and draws there are; for a table of contents."""
+    extra = f", {', '.join(varying(study))} varied" if varying(study) else ""
+    return f"{plural(len(measures_of(study)), 'score')}, {plural(len(study['trials']), 'draw')}{extra}"

@@ -1,0 +1,131 @@
+"""Who runs jobs: this process, or several on this machine. Jobs go in, finished ones come out in any order.
+
+A worker that dies takes its job with it; the job is run once more by another, and then given up as failed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from abc import ABC, abstractmethod
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Final, final
+
+from mixmerge.study.workbench import Job, Result, Setup, Workbench
+
+ATTEMPTS: Final = 2
+
+
+class Crew(ABC):
+    """size: jobs at work at once."""
+
+    size: int
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Hand in a job."""
+
+    @abstractmethod
+    def next(self) -> tuple[Job, Result]:
+        """Wait until a job is done; one must have been handed in."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers; what is at work is lost."""
+
+
+@final
+class Alone(Crew):
+    """This process does everything itself."""
+
+    size = 1
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._waiting: deque[Job] = deque()
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+
+    def next(self) -> tuple[Job, Result]:
+        job = self._waiting.popleft()
+        return job, self._bench.run(job)
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+@final
+class Processes(Crew):
+    """`size` processes, each with a workbench of its own; the sources are in the page cache once for all."""
+
+    def __init__(self, setup: Setup, size: int) -> None:
+        share = max(1, (os.cpu_count() or 1) // size)
+        self.size = size
+        self._setup = replace(setup, threads=share if setup.threads is None else setup.threads)
+        self._pool = self._started()
+        self._running: dict[Future[Result], tuple[Job, int]] = {}
+
+    def _started(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.size, context, initializer=_begin, initargs=(self._setup,))
+
+    def submit(self, job: Job) -> None:
+        self._send(job, 1)
+
+    def _send(self, job: Job, attempt: int) -> None:
+        self._running[self._pool.submit(_run, job)] = (job, attempt)
+
+    def next(self) -> tuple[Job, Result]:
+        while True:
+            done = wait(self._running, return_when=FIRST_COMPLETED).done
+            future = next(iter(done))
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                given_up = self._restart()
+                if given_up is not None:
+                    return given_up
+                continue
+            job, _ = self._running.pop(future)
+            return job, result
+
+    def _restart(self) -> tuple[Job, Result] | None:
+        """All running jobs again in new processes; one that was running at two deaths is given up."""
+        lost = list(self._running.values())
+        self._running.clear()
+        self._pool.shutdown(wait=True)
+        self._pool = self._started()
+        given_up = next((job for job, attempt in lost if attempt >= ATTEMPTS), None)
+        for job, attempt in lost:
+            if job is not given_up:
+                self._send(job, attempt + 1 if given_up is None else attempt)
+        return None if given_up is None else (given_up, Result(error="its worker process died twice"))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_bench: Workbench | None = None
+
+
+def _begin(setup: Setup) -> None:
+    """In a worker: the workbench, made once."""
+    global _bench
+    import torch  # here only: this process scores
+
+    torch.set_num_threads(setup.threads or 1)
+    _bench = Workbench(setup)
+
+
+def _run(job: Job) -> Result:
+    assert _bench is not None, "the worker has begun"
+    return _bench.run(job)
+
+
+def make_crew(setup: Setup, bench: Workbench, workers: int) -> Crew:
+    """One worker is this process itself."""
+    return Alone(bench) if workers == 1 else Processes(setup, workers)

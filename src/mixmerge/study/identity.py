@@ -1,0 +1,75 @@
+"""study.json: what a study is, so that only the same study is ever gone on with.
+
+It names everything scores and draws depend on. How many draws, workers and threads is not part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mixmerge import fileio
+from mixmerge.errors import OutputError, PlanError, Problem
+
+FILE: Final = "study.json"
+SCHEMA: Final = 1
+Identity = dict[str, Any]
+
+_FREE: Final = ("versions", "created", "storage")
+"""Told in study.json, but free to differ when a study goes on."""
+
+
+def open_identity(folder: Path, identity: Identity) -> Identity:
+    """Begin the study of a folder, or make sure it is this one; returns what study.json says.
+
+    Raises PlanError with every difference, OutputError where the folder holds something else.
+    """
+    if not (folder / FILE).exists():
+        _refuse_strange(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        fileio.atomic_write(folder / FILE, (json.dumps(identity, indent=1, ensure_ascii=False) + "\n").encode())
+        return identity
+    known = read_identity(folder)
+    problems = list(_differences(known, json.loads(json.dumps(identity)), folder))
+    if problems:
+        raise PlanError(problems)
+    return known
+
+
+def read_identity(folder: Path) -> Identity:
+    """What study.json says. Raises OutputError where there is none, or one of another schema."""
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        schema = content["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule, cure = f"a study's folder holds {FILE}", "give the folder that `mixmerge explore` wrote"
+        raise OutputError(Problem(rule, str(error), str(folder), cure)) from error
+    if schema != SCHEMA:
+        raise OutputError(Problem(f"{FILE} has schema {SCHEMA}", repr(schema), str(path), "use a matching Mixmerge"))
+    return content  # type: ignore[no-any-return]
+
+
+def _refuse_strange(folder: Path) -> None:
+    strange = sorted(path.name for path in folder.iterdir() if path.name != "study.lock") if folder.is_dir() else []
+    if folder.exists() and (strange or not folder.is_dir()):
+        rule, cure = "a new study begins in an empty folder", "choose another folder"
+        found = f"it holds {', '.join(strange[:3])}" if strange else "a file"
+        raise OutputError(Problem(rule, found, str(folder), cure))
+
+
+def _differences(known: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> list[Problem]:
+    rule = "a study goes on as it began"
+    cure = "give what it began with, or another folder for another study"
+    return [
+        Problem(rule, f"{key} was {_short(known.get(key))}, now {_short(asked.get(key))}", str(folder / FILE), cure)
+        for key in dict.fromkeys((*known, *asked))
+        if key not in _FREE and known.get(key) != asked.get(key)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = value.strip().replace("\n", "; ") if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,93 @@
+"""Baselines and proof: everything that is scored beside the draws, each once, and what may be said of it.
+
+The choice is made on validation items; test items are looked at once, for the winner and the baselines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mixmerge.errors import MixmergeError, Problem
+from mixmerge.evaluation import Estimate, Split
+from mixmerge.plan import Plan
+from mixmerge.study import items
+from mixmerge.study.crew import Crew
+from mixmerge.study.events import Proving, StudyListener
+from mixmerge.study.items import Floats, Found, trial_name
+from mixmerge.study.merging import Merger
+from mixmerge.study.session import Session, best_of
+from mixmerge.study.space import Space
+from mixmerge.study.storage import Recorded
+from mixmerge.study.workbench import Job, Parent, Plain, Result, Subject
+
+EQUAL, PLAIN, BASE = "equal", "plain", "base"
+
+
+class ScoringError(MixmergeError, RuntimeError):
+    """A baseline, or the winner, could not be scored: without them a study proves nothing."""
+
+    exit_code = 1
+
+
+def source_name(index: int) -> str:
+    """Name of a parent's files: by position, since labels may hold any character."""
+    return f"source-{index + 1}"
+
+
+def source_models(plan: Plan) -> list[int]:
+    """Positions of the models that are sources, each once, in the order of the ratio."""
+    return list(dict.fromkeys(item.model for item in plan.sources))
+
+
+def baselines(space: Space, merger: Merger) -> dict[str, Subject]:
+    """By name: equal ratio, the same method without mixup where it has its weights, the base, every parent."""
+    plan = merger.plan
+    found: dict[str, Subject] = {EQUAL: space.equal()}
+    if merger.plain_plan() is not None:
+        found[PLAIN] = Plain()
+    if plan.base is not None and plan.base not in source_models(plan):
+        found[BASE] = Parent(plan.base)
+    return found | {source_name(index): Parent(model) for index, model in enumerate(source_models(plan))}
+
+
+def score_baselines(session: Session, subjects: Mapping[str, Subject], split: str, chosen: Mapping[str, Split]) -> None:
+    """Score on one split all that were not scored yet. Raises ScoringError."""
+    wanted = {task: parts.validation if split == "validation" else parts.test for task, parts in chosen.items()}
+    missing = {
+        name: subject
+        for name, subject in subjects.items()
+        if not _complete(items.read(items.path_of(session.folder, name, split)), wanted)
+    }
+    for name, subject in missing.items():
+        session.tell(Proving(name, split))
+        session.crew.submit(Job(name, subject, wanted))
+    for _ in missing:
+        job, result = session.crew.next()
+        _store(session.folder, job.name, split, result)
+
+
+def _complete(found: Found, wanted: Mapping[str, np.ndarray]) -> bool:
+    return all(task in found and found[task].keys() >= set(chosen.tolist()) for task, chosen in wanted.items())
+
+
+def _store(folder: Path, name: str, split: str, result: Result) -> None:
+    if result.error:
+        raise ScoringError(Problem("every baseline and the winner can be scored", result.error, name))
+    path = items.path_of(folder, name, split)
+    path.unlink(missing_ok=True)
+    items.append(path, result.scores)
+
+
+def prove(session: Session, subjects: Mapping[str, Subject], splits: Mapping[str, Split]) -> Recorded | None:
+    """Score the winner and the baselines on the test items, once each; the winner, None where no draw completed."""
+    winner = best_of(session.storage.trials(), session.weights)
+    if winner is None or not any(parts.test.size for parts in splits.values()):
+        return winner
+    chosen: Subject = winner.outcome.point
+    score_baselines(session, {trial_name(winner.number): chosen, **subjects}, "test", splits)
+    return winner

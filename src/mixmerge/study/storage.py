@@ -1,0 +1,217 @@
+"""The trials of a study in Optuna's storage: ask for one, tell how it ended, list them all.
+
+One process asks and tells; it holds the study folder's lock, so a trial that is still running when a study is opened
+was left by a process that died. Such a trial keeps its number and its coordinates and is run again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, final
+
+from mixmerge.errors import OutputError, Problem, extra_missing
+from mixmerge.mixup import Ratio
+from mixmerge.study.space import Point, Space, Value
+
+try:
+    import optuna
+    from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+    from optuna.trial import TrialState
+except ImportError as error:
+    raise extra_missing("study", "optuna", "A study") from error
+
+JOURNAL: Final = "journal.log"
+State = Literal["complete", "dropped", "failed", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial to be run: its number and its point. key: the storage's own id."""
+
+    key: int
+    number: int
+    coordinates: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a trial ended.
+
+    scores: task -> (mean over the validation items answered, their number). objectives: one number a direction.
+    seconds: of merging, of evaluating. saved: item evaluations that racing spared.
+    """
+
+    state: State
+    point: Point
+    scores: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    objectives: tuple[float, ...] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
+    saved: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A trial as the storage has it."""
+
+    number: int
+    coordinates: tuple[float, ...]
+    outcome: Outcome
+
+    @property
+    def state(self) -> State:
+        return self.outcome.state
+
+
+@final
+class Storage:
+    """An Optuna study. names: of the coordinates. directions: how many objectives, all maximised."""
+
+    def __init__(self, folder: Path, url: str | None, name: str, space: Space, sampler: Any, directions: int) -> None:
+        self._space = space
+        self._names = space.names
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = optuna.create_study(
+            storage=_open(folder, url),
+            study_name=name,
+            sampler=sampler,
+            directions=["maximize"] * directions,
+            load_if_exists=True,
+        )
+
+    def left_running(self) -> list[Asked]:
+        """Trials a dead process left, in order of number, as they were asked."""
+        found = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+        return [self._asked(optuna.trial.Trial(self._study, trial._trial_id)) for trial in found]
+
+    def ask(self) -> Asked:
+        """The next trial."""
+        return self._asked(self._study.ask())
+
+    def _asked(self, trial: Any) -> Asked:
+        coordinates = tuple(trial.suggest_float(name, 0.0, 1.0) for name in self._names)
+        return Asked(trial._trial_id, trial.number, coordinates)
+
+    def tell(self, asked: Asked, outcome: Outcome) -> None:
+        """Record how a trial ended. What is told is complete before the trial counts as ended."""
+        trial = optuna.trial.Trial(self._study, asked.key)
+        trial.set_user_attr("outcome", _to_json(outcome))
+        for name, value in _readable(outcome).items():
+            trial.set_user_attr(name, value)
+        if outcome.state == "complete":
+            self._study.tell(asked.number, values=list(outcome.objectives))
+            return
+        if outcome.state == "dropped" and len(outcome.objectives) == 1:
+            trial.report(outcome.objectives[0], step=sum(n for _, n in outcome.scores.values()))
+        state = TrialState.PRUNED if outcome.state == "dropped" else TrialState.FAIL
+        self._study.tell(asked.number, state=state)
+
+    def trials(self) -> list[Recorded]:
+        """Every trial in order of number; those without an end are `running`."""
+        found = []
+        for trial in self._study.get_trials(deepcopy=False):
+            coordinates = tuple(trial.params[name] for name in self._names if name in trial.params)
+            ended = trial.state.is_finished() and "outcome" in trial.user_attrs
+            outcome = _from_json(trial.user_attrs["outcome"]) if ended else Outcome("running", Point({}, {}))
+            found.append(Recorded(trial.number, coordinates, outcome))
+        return found
+
+
+def _readable(outcome: Outcome) -> dict[str, Any]:
+    """What optuna-dashboard shows in columns."""
+    ratios = {f"ratio {group}": list(ratio) for group, ratio in outcome.point.ratios.items()}
+    return {**ratios, **{task: mean for task, (mean, _) in outcome.scores.items()}, **dict(outcome.point.values)}
+
+
+def _to_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "state": outcome.state,
+        "ratios": {group: list(ratio) for group, ratio in outcome.point.ratios.items()},
+        "values": dict(outcome.point.values),
+        "scores": {task: list(found) for task, found in outcome.scores.items()},
+        "objectives": list(outcome.objectives),
+        "seconds": list(outcome.seconds),
+        "saved": outcome.saved,
+        "error": outcome.error,
+    }
+
+
+def _from_json(data: Mapping[str, Any]) -> Outcome:
+    ratios: dict[str, Ratio] = {group: tuple(ratio) for group, ratio in data["ratios"].items()}
+    values: dict[str, Value] = dict(data["values"])
+    merge, evaluate = data["seconds"]
+    return Outcome(
+        data["state"],
+        Point(ratios, values),
+        {task: (mean, n) for task, (mean, n) in data["scores"].items()},
+        tuple(data["objectives"]),
+        (merge, evaluate),
+        data["saved"],
+        data["error"],
+    )
+
+
+def _open(folder: Path, url: str | None) -> Any:
+    if url is not None:
+        return url
+    path = folder / JOURNAL
+    _mend(path)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+
+
+def _mend(path: Path) -> None:
+    """Take off a last line that a killed process did not finish."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+
+
+class _NoLock(BaseJournalFileLock):  # type: ignore[misc]
+    """The study's own lock is held already; Optuna's would outlive a killed process by half a minute."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+class FolderLock:
+    """Only one process at a time runs the study of a folder; the system lets go of it when that process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "study.lock"
+        self._file: Any = None
+
+    def __enter__(self) -> FolderLock:
+        self._file = self._path.open("a")
+        try:
+            _lock(self._file.fileno())
+        except OSError as error:
+            self._file.close()
+            rule, cure = "one command at a time runs a study", "wait for it to end, or choose another folder"
+            raise OutputError(Problem(rule, "another one is running it", str(self._path), cure)) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _lock(descriptor: int) -> None:
+    """Raises OSError where another process holds the lock; where the system has no such locks, nothing is held."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def finished(trials: Sequence[Recorded]) -> list[Recorded]:
+    """Those that ended in any way."""
+    return [trial for trial in trials if trial.state != "running"]

@@ -1,0 +1,316 @@
+"""From what lies in a study's folder to the content of report.json. Reads records and item scores; scores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mixmerge.evaluation import Estimate, estimate, objective, objective_difference, paired_difference, spread
+from mixmerge.recipe import canonical, parse_recipe, with_overrides
+from mixmerge.report import schema
+from mixmerge.study import items, verdict
+from mixmerge.study.identity import Identity
+from mixmerge.study.items import Floats, Found, trial_name
+from mixmerge.study.session import best_of, weighted
+from mixmerge.study.space import Point, with_values
+from mixmerge.study.storage import Recorded
+
+OBJECTIVE: Final = schema.OBJECTIVE
+STATES: Final = {"complete": "complete", "dropped": "pruned", "failed": "failed", "running": "running"}
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that is known of a study. identity: study.json. names: of baselines, as in reports -> as in files."""
+
+    folder: Path
+    identity: Identity
+    trials: Sequence[Recorded]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the tasks."""
+        return {name: task["weight"] for name, task in self.identity["tasks"].items()}
+
+    @property
+    def winner(self) -> Recorded | None:
+        """The draw chosen on the validation items."""
+        return best_of(self.trials, self.weights)
+
+    def merges(self) -> dict[str, str]:
+        """Everything that is proved: name in reports -> name of its files. Winner first."""
+        winner = {} if self.winner is None else {schema.WINNER: trial_name(self.winner.number)}
+        return winner | dict(self.identity["baselines"])
+
+    def scores(self, name: str, split: str) -> dict[str, Floats]:
+        """Scores of a model by task, in the order of item numbers; empty where it was not scored."""
+        return arrays(items.read(items.path_of(self.folder, name, split)))
+
+
+def arrays(found: Found) -> dict[str, Floats]:
+    """Stored scores as arrays in the order of item numbers."""
+    return {task: np.array([scores[item] for item in sorted(scores)]) for task, scores in found.items()}
+
+
+def tables(records: Records, split: str) -> dict[str, dict[str, Estimate]]:
+    """Merge -> task and `objective` -> mean and interval, of all that were scored on a split."""
+    found = {}
+    for label, name in records.merges().items():
+        scores = records.scores(name, split)
+        if scores:
+            found[label] = estimates(scores, records.weights, records.identity["seed"])
+    return found
+
+
+def estimates(scores: Mapping[str, Floats], weights: Mapping[str, float], seed: int) -> dict[str, Estimate]:
+    """By task, and the objective. Scores outside [0, 1], of a person's own function, get no interval."""
+    if any(values.min() < 0.0 or values.max() > 1.0 for values in scores.values()):
+        by_task = {task: _bare(values) for task, values in scores.items()}
+        return by_task | {OBJECTIVE: next(iter(by_task.values()))}
+    by_task = {task: estimate(values, seed=seed) for task, values in scores.items()}
+    return by_task | {OBJECTIVE: objective(scores, weights, seed=seed)}
+
+
+def _bare(values: Floats) -> Estimate:
+    mean = float(values.mean())
+    return Estimate(mean, mean, mean, values.size)
+
+
+def paired(records: Records) -> list[schema.Paired]:
+    """The winner minus every baseline, by task and for the objective, on the test items."""
+    merges = records.merges()
+    if schema.WINNER not in merges:
+        return []
+    winner = records.scores(merges.pop(schema.WINNER), "test")
+    found: list[schema.Paired] = []
+    for label, name in merges.items():
+        other = records.scores(name, "test")
+        if winner and other:
+            found += [_paired(label, task, one) for task, one in differences(records, winner, other).items()]
+    return found
+
+
+def differences(records: Records, a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, Estimate]:
+    """a minus b by task, and of the objective."""
+    seed = records.identity["seed"]
+    by_task = {task: paired_difference(a[task], b[task], seed=seed) for task in a}
+    return by_task | {OBJECTIVE: objective_difference(a, b, records.weights, seed=seed)}
+
+
+def _paired(label: str, task: str, found: Estimate) -> schema.Paired:
+    return {
+        "a": schema.WINNER, "b": label, "task": task,
+        "difference": found.mean, "low": found.low, "high": found.high, "n": found.n,
+    }  # fmt: skip
+
+
+def summary(records: Records) -> schema.SingleReport:
+    """The content of report.json."""
+    identity, winner = records.identity, records.winner
+    test, chosen = tables(records, "test"), tables(records, "validation")
+    finished = schema.WINNER in test and all(trial.state != "running" for trial in records.trials)
+    recipe, command = rebuild(records)
+    return {
+        "version": schema.VERSION,
+        "name": " + ".join(identity["sources"]),
+        "state": "finished" if finished or not _proves(identity) and winner is not None else "running",
+        "created": identity["created"],
+        "seed": identity["seed"],
+        "sampler": identity["sampler"],
+        "method": identity["method"],
+        "dialect": identity["dialect"],
+        "scope": identity["scope"],
+        "law": _law(identity),
+        "models": identity["models"],
+        "tasks": {name: _task(task) for name, task in identity["tasks"].items()},
+        "trials": [_trial(records, trial) for trial in records.trials],
+        "winner": None if winner is None else winner.number,
+        "baselines": {
+            label: {task: _interval(found) for task, found in row.items()}
+            for label, row in chosen.items()
+            if label != schema.WINNER
+        },
+        "test": {label: {task: _interval(found) for task, found in row.items()} for label, row in test.items()},
+        "paired": paired(records),
+        "spread": spreads(records),
+        "optimism": _optimism(chosen, test),
+        "verdict": _verdict(records, test),
+        "recipe": recipe,
+        "command": command,
+        "costs": _costs(records),
+        "environment": {key: str(value) for key, value in identity["versions"].items()},
+        "notes": _notes(records),
+    }
+
+
+def _proves(identity: Identity) -> bool:
+    return any(task["test_n"] for task in identity["tasks"].values())
+
+
+def _law(identity: Identity) -> schema.Law:
+    alpha = identity["alpha"]
+    return {
+        "kind": "beta" if len(alpha) == 2 else "dirichlet",
+        "alpha": list(alpha),
+        "sources": list(identity["sources"]),
+    }
+
+
+def _task(task: Mapping[str, Any]) -> schema.Task:
+    found: schema.Task = {
+        "metric": task["metric"],
+        "weight": task["weight"],
+        "validation_n": task["validation_n"],
+        "test_n": task["test_n"],
+    }
+    if task["metric"] == "custom":
+        found["unit"] = "number"
+    return found
+
+
+def _interval(found: Estimate) -> schema.Interval:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+
+
+def _trial(records: Records, trial: Recorded) -> schema.Trial:
+    outcome = trial.outcome
+    ratios = {group: list(ratio) for group, ratio in outcome.point.ratios.items()}
+    single = list(ratios.values())[0] if len(ratios) == 1 else None
+    means = outcome.scores
+    row: schema.Trial = {
+        "number": trial.number,
+        "ratio": single,
+        "seed": records.identity["seed"],
+        "state": STATES[outcome.state],  # type: ignore[typeddict-item]
+        "validation": {task: {"mean": mean, "n": n} for task, (mean, n) in means.items()},
+        "objective": weighted(means, records.weights) if means else None,
+        "error": outcome.error or None,
+        "seconds": {"merge": outcome.seconds[0], "evaluate": outcome.seconds[1]} if outcome.scores else None,
+        "parameters": dict(outcome.point.values),
+    }
+    if single is None:
+        row["ratios"] = ratios or None
+    return row
+
+
+def spreads(records: Records) -> dict[str, schema.Spread]:
+    """Mean and standard deviation over draws of the validation score, from items that every draw answered."""
+    scored = [trial for trial in records.trials if trial.state in ("complete", "dropped")]
+    if not scored:
+        return {}
+    if any(trial.state == "dropped" for trial in scored):
+        rows = [_common(records, trial.number, _shared(records, scored)) for trial in scored]
+    else:
+        rows = [{task: mean for task, (mean, _) in trial.outcome.scores.items()} for trial in scored]
+    tasks = [task for task in records.weights if all(task in row for row in rows)]
+    found = {task: _spread([row[task] for row in rows]) for task in tasks}
+    if len(tasks) == len(records.weights):
+        found[OBJECTIVE] = _spread(
+            [weighted({task: (mean, 0) for task, mean in row.items()}, records.weights) for row in rows]
+        )
+    return found
+
+
+def _spread(values: Sequence[float]) -> schema.Spread:
+    found = spread(values)
+    return {"mean": found.mean, "sd": found.sd, "n": found.n}
+
+
+def _shared(records: Records, scored: Sequence[Recorded]) -> dict[str, set[int]]:
+    """Items that every draw answered, by task."""
+    answered = [items.read(items.path_of(records.folder, trial_name(trial.number), "validation")) for trial in scored]
+    return {task: set.intersection(*(set(found.get(task, ())) for found in answered)) for task in records.weights}
+
+
+def _common(records: Records, number: int, shared: Mapping[str, set[int]]) -> dict[str, float]:
+    found = items.read(items.path_of(records.folder, trial_name(number), "validation"))
+    return {
+        task: items.mean({item: found[task][item] for item in chosen}) for task, chosen in shared.items() if chosen
+    }
+
+
+def _optimism(
+    chosen: Mapping[str, Mapping[str, Estimate]], test: Mapping[str, Mapping[str, Estimate]]
+) -> dict[str, schema.Optimism]:
+    if schema.WINNER not in chosen or schema.WINNER not in test:
+        return {}
+    before, after = chosen[schema.WINNER], test[schema.WINNER]
+    return {
+        task: {
+            "validation": before[task].mean,
+            "test": after[task].mean,
+            "difference": before[task].mean - after[task].mean,
+        }
+        for task in after
+    }
+
+
+def _verdict(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> schema.Verdict:
+    merges = records.merges()
+    if not _proves(records.identity):
+        said = "A score of one's own gives one number a model: nothing can be said about chance."
+        return {"sentence": said, "strength": "pending"}
+    if schema.WINNER not in test or schema.EQUAL not in test:
+        return {"sentence": "Not tested yet: the draws are not all done.", "strength": "pending"}
+    winner = records.scores(merges[schema.WINNER], "test")
+
+    def against(label: str) -> Estimate:
+        return differences(records, winner, records.scores(merges[label], "test"))[OBJECTIVE]
+
+    equal = against(schema.EQUAL)
+    sentences = [verdict.sentence(test[schema.WINNER][OBJECTIVE], test[schema.EQUAL][OBJECTIVE], equal)]
+    parent = best_parent(records)
+    if parent is not None and parent in test:
+        sentences.append(verdict.against_parent(parent, test[parent][OBJECTIVE], against(parent)))
+    return {"sentence": " ".join(sentences), "strength": verdict.strength_of(equal)}
+
+
+def best_parent(records: Records) -> str | None:
+    """The parent with the best objective on the validation items; the first of equals."""
+    chosen = tables(records, "validation")
+    parents = [label for label in records.identity["sources"] if label in chosen]
+    return max(parents, key=lambda label: chosen[label][OBJECTIVE].mean, default=None)
+
+
+def rebuild(records: Records) -> tuple[str | None, str | None]:
+    """Recipe and command that make the winner again; the recipe only where one ratio holds for all tensors."""
+    winner = records.winner
+    if winner is None:
+        return None, None
+    command = f"mixmerge export {records.folder.name} OUT --trial {winner.number}"
+    return recipe_of(records.identity, winner.outcome.point), command
+
+
+def recipe_of(identity: Identity, point: Point) -> str | None:
+    """The canonical recipe with a point's ratio in it; None where groups differ, which a recipe cannot say."""
+    recipe = with_values(parse_recipe(identity["recipe"]), point.values)
+    if len(identity["groups"]) != 1:
+        return None
+    ratio = point.ratios[identity["groups"][0]]
+    return canonical(with_overrides(recipe, ratio=ratio))
+
+
+def _costs(records: Records) -> schema.Costs:
+    outcomes = [trial.outcome for trial in records.trials]
+    return {
+        "merge_seconds": sum(outcome.seconds[0] for outcome in outcomes),
+        "evaluate_seconds": sum(outcome.seconds[1] for outcome in outcomes),
+        "draws": sum(outcome.state != "running" for outcome in outcomes),
+        "items": sum(n for outcome in outcomes for _, n in outcome.scores.values()),
+        "items_saved": sum(outcome.saved for outcome in outcomes),
+    }
+
+
+def _notes(records: Records) -> list[str]:
+    notes = list(records.identity["notes"])
+    looks = len(list((records.folder / items.FOLDER).glob("trial-*.test.jsonl")))
+    if looks > 1:
+        notes.append(f"The test items were looked at for {looks} winners: the study was extended after a proof.")
+    failed = sum(trial.state == "failed" for trial in records.trials)
+    if failed:
+        notes.append(f"{failed} of {len(records.trials)} draws failed; their errors are in the trial table.")
+    return notes

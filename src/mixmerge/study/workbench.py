@@ -1,0 +1,175 @@
+"""All that one process needs to score a subject: opened models, an engine, a model live in memory, the tasks.
+
+A subject is a point of the space, the same method without mixup, or one of the models that go in. Points are merged
+into the live model in one pass; where the live model does not have the tensors of the merge, through a temporary
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mixmerge import api
+from mixmerge.engine.folder import merge_to_folder
+from mixmerge.evaluation import AnyTask, LiveBackend, LiveModel, load_tasks
+from mixmerge.plan import Plan
+from mixmerge.recipe import parse_recipe
+from mixmerge.sink import LiveSink
+from mixmerge.study.items import Floats, Indices
+from mixmerge.study.merging import Merger, write_skeleton
+from mixmerge.study.space import Point
+
+SCRATCH: Final = "scratch"
+CUSTOM: Final = "score"
+"""Stands for a task's name where the person gave a function of their own: a task of one item without a test split."""
+
+ScoreFunction = Callable[[Any, Any], float]
+Items = Mapping[str, Indices]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process builds its workbench from; plain values, so that it travels.
+
+    recipe: canonical text. tasks: as the person named them. score: instead of tasks. compute: dtype the live model
+    computes in, None for that of the merge. scratch: this study's folder for passing things.
+    """
+
+    recipe: str
+    tasks: tuple[str, ...]
+    scratch: Path
+    memory: int | None = None
+    threads: int | None = None
+    device: str = "cpu"
+    compute: Any = None
+    batch: int = 128
+    score: ScoreFunction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The subject: the same method without mixup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The subject: a model that goes in, by its position in the plan."""
+
+    model: int
+
+
+Subject = Point | Plain | Parent
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Score a subject on these items of these tasks."""
+
+    name: str
+    subject: Subject
+    items: Items
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """scores: task -> (items, scores). seconds: merging, evaluating. error: why there are none."""
+
+    scores: Mapping[str, tuple[Indices, Floats]] = field(default_factory=dict)
+    seconds: tuple[float, float] = (0.0, 0.0)
+    error: str = ""
+
+
+class Workbench:
+    """See the module. Not for two threads at once."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.merger = Merger(parse_recipe(setup.recipe), memory=setup.memory, threads=setup.threads)
+        self.tasks: Mapping[str, AnyTask] = {task.name: task for task in load_tasks(setup.tasks)} if setup.tasks else {}
+        self._scratch = setup.scratch / f"process-{os.getpid()}"
+        self._live: LiveModel | None = None
+        self._faithful: bool | None = None
+        self._scorer: tuple[LiveModel, LiveBackend] | None = None
+
+    @property
+    def faithful(self) -> bool:
+        """Whether merges are written straight into the live model."""
+        if self._faithful is None:
+            self._live = self._skeleton(self.merger.plan)
+            shapes = {step.spec.name: step.spec.shape for step in self.merger.plan.steps}
+            self._faithful = self._live.is_faithful(shapes)
+            if not self._faithful:
+                self._live = None
+        return self._faithful
+
+    def run(self, job: Job) -> Result:
+        """Merge, then score. What goes wrong is in the result."""
+        try:
+            start = time.perf_counter()
+            live = self.prepare(job.subject)
+            merged = time.perf_counter()
+            if self.setup.score is not None:
+                value = float(self.setup.score(live.model, live.tokenizer))
+                scores = {CUSTOM: (np.zeros(1, np.int64), np.array([value]))}
+            else:
+                backend = self._backend(live)
+                scores = {name: (chosen, backend.score(self.tasks[name], chosen)) for name, chosen in job.items.items()}
+            return Result(scores, (merged - start, time.perf_counter() - merged))
+        except Exception as error:  # a failed trial is a record, whatever the reason
+            return Result(error=f"{type(error).__name__}: {error}")
+
+    def prepare(self, subject: Subject) -> LiveModel:
+        """The subject as a model in memory. It is valid until the next call."""
+        if isinstance(subject, Parent):
+            return self._load(self.merger.plan.models[subject.model].folder)
+        if not self.faithful:
+            return self._through_checkpoint(subject)
+        assert self._live is not None, "made with faithful"
+        sink = LiveSink(self._live.tensors())
+        if isinstance(subject, Point):
+            self.merger.merge(subject, sink)
+        else:
+            self.merger.merge_plain(self._plain(), sink)
+        self._live.commit()
+        return self._live
+
+    def _backend(self, live: LiveModel) -> LiveBackend:
+        """One a model: it remembers the tokens of every item."""
+        if self._scorer is None or self._scorer[0] is not live:
+            self._scorer = (live, LiveBackend(live, batch=self.setup.batch))
+        return self._scorer[1]
+
+    def _plain(self) -> Plan:
+        plan = self.merger.plain_plan()
+        assert plan is not None, "asked before"
+        return plan
+
+    def _through_checkpoint(self, subject: Point | Plain) -> LiveModel:
+        plan = self.merger.plan_of(subject) if isinstance(subject, Point) else self._plain()
+        out = self._scratch / "merged"
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        merge_to_folder(plan, out, version=api.package_version(), overwrite=True)
+        return self._load(out)
+
+    def _skeleton(self, plan: Plan) -> LiveModel:
+        folder = write_skeleton(plan, self._scratch / "skeleton")
+        return LiveModel.skeleton(folder, device=self.setup.device, dtype=self.setup.compute)
+
+    def _load(self, folder: Path) -> LiveModel:
+        return LiveModel.load(folder, device=self.setup.device, dtype=self.setup.compute)
+
+    def close(self) -> None:
+        """Let go of the models, and of what lies in the scratch folder."""
+        self.merger.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        with suppress(OSError):
+            self.setup.scratch.rmdir()
