@@ -53,9 +53,7 @@ def answers(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts
     return [text.partition("\n")[0] for text in texts]
 
 
-def count_correct(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, items: Sequence[tasks.Item]
-) -> int:
+def count_correct(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, items: Sequence[tasks.Item]) -> int:
     """How many items are answered exactly."""
     correct = 0
     for start in range(0, len(items), BATCH):
@@ -87,9 +85,7 @@ class Zoo:
         return {task: self.score(weights, task) / len(self.items[task]) for task in names}
 
 
-def combine(
-    base: Weights, parts: Mapping[str, Weights], ratios: Mapping[str, float], scale: float
-) -> Weights:
+def combine(base: Weights, parts: Mapping[str, Weights], ratios: Mapping[str, float], scale: float) -> Weights:
     """base + scale * sum of ratio * (part - base); at scale 1 that is the linear average."""
     return {
         name: tensor + scale * sum(ratios[key] * (part[name] - tensor) for key, part in parts.items())

@@ -96,9 +96,7 @@ def prompts_of(splits: dict[str, dict[str, list[Item]]]) -> frozenset[str]:
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """One JSON object a line, `prompt` and `target`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        "".join(json.dumps(asdict(item)) + "\n" for item in items), encoding="utf-8", newline="\n"
-    )
+    path.write_text("".join(json.dumps(asdict(item)) + "\n" for item in items), encoding="utf-8", newline="\n")
 
 
 def read_items(path: Path) -> list[Item]:

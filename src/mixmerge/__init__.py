@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import MixmergeError, Problem
@@ -34,5 +36,21 @@ def __getattr__(name: str) -> Any:
 
     return getattr(importlib.import_module(_LAZY[name]), name)
 
+
+class _Facade(ModuleType):
+    """`mixmerge.plan` is the function, also once the package of that name has been imported."""
+
+    @property
+    def plan(self) -> Any:
+        from mixmerge.api import plan
+
+        return plan
+
+    @plan.setter
+    def plan(self, package: ModuleType) -> None:
+        """The import system puts a package it imported here; it stays reachable as `from mixmerge.plan import ...`."""
+
+
+sys.modules[__name__].__class__ = _Facade
 
 __all__ = ["MixmergeError", "Problem", "Recipe", "load_recipe", "merge", "parse_recipe", "plan", "verify"]

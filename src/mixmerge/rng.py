@@ -14,7 +14,7 @@ WORDS_PER_BLOCK = 4
 
 
 def stream_key(seed: int, *address: str | int) -> tuple[int, int]:
-    """The two 64-bit key words (low, high) of the stream at an address, for example (output tensor name, source position)."""
+    """The two 64-bit key words (low, high) of the stream at an address, as (output tensor name, source position)."""
     text = "\0".join(str(part) for part in (seed, *address))
     digest = xxhash.xxh3_128_intdigest(text.encode("utf-8"))
     return digest & (2**64 - 1), digest >> 64

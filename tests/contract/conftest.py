@@ -40,8 +40,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 ODD_SHAPES = {
     "model.embed_tokens.weight": (33, 5),
-    "model.layers.0.self_attn.q_proj.weight": (2 * CHUNK + 13,),
-    "model.layers.0.mlp.up_proj.weight": (257, 259),
+    "model.layers.0.self_attn.q_proj.weight": (CHUNK + 13,),
+    "model.layers.0.mlp.up_proj.weight": (31, 33),
     "model.layers.0.input_layernorm.weight": (1,),
     "model.layers.1.mlp.up_proj.weight": (0, 4),
     "model.layers.1.self_attn.q_proj.weight": (3, 1, 7),

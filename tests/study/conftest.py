@@ -69,10 +69,10 @@ def write_tasks(folder: Path, items: int = 24) -> tuple[Path, Path]:
     rng = random.Random(7)
     letters, numbers = folder / "letters.jsonl", folder / "numbers.jsonl"
     words = ["".join(rng.choices("abcdefgh", k=4)) for _ in range(items)]
-    lines = [{"prompt": f"{w}:", "choices": [w[0], w[1] + "x", w[2]], "answer": rng.randrange(3)} for w in words]
+    lines = [{"prompt": f"{w}:", "choices": [w[0] + "1", w[1] + "2", w[2] + "3"], "answer": rng.randrange(3)} for w in words]
     letters.write_text("".join(json.dumps(line) + "\n" for line in lines))
     pairs = [(rng.randrange(10), rng.randrange(10)) for _ in range(items)]
-    lines = [{"prompt": f"{a}+{b}=", "choices": [str(a + b), str(a)], "answer": rng.randrange(2)} for a, b in pairs]
+    lines = [{"prompt": f"{a}+{b}=", "choices": [str(a + b), f"{a} "], "answer": rng.randrange(2)} for a, b in pairs]
     numbers.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return letters, numbers
 

@@ -47,12 +47,13 @@ class Asked:
     def again(self, command: str, ratio: Sequence[float]) -> str:
         """The command that makes the same recipe with a fixed ratio in place of a law."""
         fixed = ",".join(f"{part:.6f}".rstrip("0").rstrip(".") for part in ratio)
-        words = ["mixmerge", command, *(self.said.paths or [])[: None if self.said.method else 1]]
+        paths, options = self.said.paths or [], []
         for field in fields(self.said):
             value = getattr(self.said, field.name)
             if field.name not in ("paths", "out", "alpha", "ratio") and value is not None:
-                words += _words(field.name, value)
-        return " ".join([*map(quote, words), "--ratio", fixed, "-o", "OUT"])
+                options += _words(field.name, value)
+        words = [*options, *paths] if self.said.method else [paths[0], *options]
+        return " ".join(["mixmerge", command, *map(quote, words), "--ratio", fixed, "-o", "OUT"])
 
 
 def asked(said: RecipeOptions, *, needs_out: bool) -> Asked:

@@ -29,11 +29,14 @@ def ratio_lines(
 ) -> Iterator[str]:
     """The ratio of every group, at most GROUPS_SHOWN of them."""
     origin = f"drawn from {law} with seed {seed}" if law else "fixed"
-    for number, (group, ratio) in enumerate(list(ratios.items())[:GROUPS_SHOWN]):
+    if len(ratios) > 1:
+        yield _line("ratio", origin)
+    for group, ratio in list(ratios.items())[:GROUPS_SHOWN]:
         parts = ", ".join(f"{part:.6g} {source}" for part, source in zip(ratio, sources, strict=False))
-        name = "" if group == "model" else f"{group}: "
-        why = "outside the filter" if group == "equal" else origin
-        yield _line("" if number else "ratio", f"{name}{parts} ({why})")
+        if len(ratios) == 1:
+            yield _line("ratio", f"{parts} ({origin})")
+        else:
+            yield _line("", f"{group}: {parts}" + " (outside the filter)" * (group == "equal"))
     if len(ratios) > GROUPS_SHOWN:
         yield _line("", f"... and {len(ratios) - GROUPS_SHOWN} more")
 

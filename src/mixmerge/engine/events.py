@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+COMPILING: Final = "compiling, once on this machine"
+"""Name of the pass that only compiles; it moves no bytes."""
 
 
 @dataclass(frozen=True, slots=True)

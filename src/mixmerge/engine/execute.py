@@ -14,11 +14,12 @@ import numpy as np
 
 from mixmerge.engine.apply import Applier
 from mixmerge.engine.blocks import Arena
-from mixmerge.engine.events import Event, Listener, Restarted
+from mixmerge.engine.events import COMPILING, Event, Listener, PassStarted, Restarted
+from mixmerge.engine.lowering import coefficients, lower
 from mixmerge.engine.measure import Measurer
 from mixmerge.engine.statistics import Statistics
 from mixmerge.kernels import Kernels, load
-from mixmerge.plan import Plan
+from mixmerge.plan import Plan, Step
 from mixmerge.sink import Sink
 
 
@@ -52,6 +53,7 @@ class Engine:
         skip: tensors already written with these statistics. Raises NonFiniteError, CheckpointError, and OSError as
         the sink does.
         """
+        self._compile(plan, statistics)
         elected = self._pass(plan, statistics, sink, skip, hashed=hashed)
         if statistics.proven:
             return statistics
@@ -63,6 +65,16 @@ class Engine:
             self._pass(plan, statistics, sink, (), hashed=hashed)
         return replace(statistics, proven=True)
 
+    def _compile(self, plan: Plan, statistics: Statistics) -> None:
+        """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
+        for rule, step in {_rule(plan, step): step for step in plan.steps if step.method is not None}.items():
+            kernel = self.kernels.merge_block[rule]
+            if not self.kernels.ready(kernel):
+                self._tell(PassStarted(COMPILING, 0))
+                low = lower(plan, step, coefficients(step, plan.ratios), statistics.of(step.spec.name), 0)
+                arena = self.arenas[0]
+                kernel(arena.rows, 0, 0, low, arena.out, *arena.scratch)
+
     def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Collection[str], *, hashed: bool) -> int:
         return Applier(plan, statistics, sink, self.kernels, self._tell, skip=skip, hashed=hashed).run(self.arenas)
 
@@ -70,3 +82,7 @@ class Engine:
         with self._lock:
             for listener in self._listeners:
                 listener(event)
+
+
+def _rule(plan: Plan, step: Step) -> str:
+    return coefficients(step, plan.ratios).rule

@@ -20,7 +20,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 def chunk_digests(data: Bytes, itemsize: int) -> bytes:
     """16 bytes for each chunk of CHUNK elements of raw data that starts at a chunk's boundary."""
     size = CHUNK * itemsize
-    view = memoryview(data)
+    view = data.data
     return b"".join(xxhash.xxh3_128_digest(view[at : at + size]) for at in range(0, len(view), size))
 
 

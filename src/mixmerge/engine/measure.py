@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixmerge.engine.blocks import Arena, pieces, read, refuse_nonfinite
-from mixmerge.engine.events import Listener, PassStarted, Progress
+from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, dropped_count, lower, share_of
 from mixmerge.engine.selection import Selection, guessed
 from mixmerge.engine.statistics import FOREVER, Statistics, TensorStatistics
@@ -149,9 +149,10 @@ class Measurer:
     ) -> list[Selection]:
         """Order statistics of one tensor, one a source."""
         current = list(chosen)
+        bins = min(self.bins, 2 ** max(step.spec.count.bit_length(), 8))
         while any(one.found is None for one in current):
-            below, tables = np.zeros(len(current), np.int64), np.zeros((len(current), self.bins), np.int64)
-            windows = _windows(current, self.bins)
+            below, tables = np.zeros(len(current), np.int64), np.zeros((len(current), bins), np.int64)
+            windows = _windows(current, bins)
             for first, count in pieces(step, self.plan.budget.block):
                 self._read(step, first, count, arena)
                 self.kernels.histogram_block(
@@ -198,11 +199,12 @@ class Measurer:
         self, found: dict[str, TensorStatistics], current: list[Selection], guesses: list[float]
     ) -> tuple[list[Selection], int]:
         """A round over the whole model: narrower windows, and the majority sign at the guessed thresholds."""
-        self.listen(PassStarted("measuring", sum(step.read_bytes for step in self.steps)))
         sources = len(current)
         windows = _windows(current, self.bins)
         trial = tuple(guesses)
         tables = [_Tables(sources, self.bins, arena) for arena in self.arenas]
+        self._compile_survey(found, trial, windows, tables[0])
+        self.listen(PassStarted("measuring", sum(step.read_bytes for step in self.steps)))
 
         def work(job: tuple[Step, Lowered, int, int], mine: _Tables) -> None:
             step, low, first, count = job
@@ -217,6 +219,18 @@ class Measurer:
         below = sum((one.below for one in tables), np.zeros(sources, np.int64))
         table = sum((one.tables for one in tables), np.zeros((sources, self.bins), np.int64))
         return _narrowed(current, below, table), int(np.sign(sum(one.elected for one in tables)))
+
+    def _compile_survey(
+        self, found: dict[str, TensorStatistics], trial: tuple[float, ...], windows: np.ndarray, mine: _Tables
+    ) -> None:
+        """Seconds, once on a machine; without this they would look like a pass that does not move."""
+        if self.kernels.ready(self.kernels.survey_block):
+            return
+        self.listen(PassStarted(COMPILING, 0))
+        for _, low, _, _ in self._blocks(found, trial):
+            arena = mine.arena
+            self.kernels.survey_block(arena.rows, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
+            return
 
     def _with_majority(self, found: dict[str, TensorStatistics]) -> Statistics:
         """The exact majority sign where thresholds are each tensor's own."""

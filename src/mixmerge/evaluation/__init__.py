@@ -3,7 +3,7 @@
 torch, transformers and lm-eval load only when a model is loaded or an lm-eval task is named.
 """
 
-from mixmerge.evaluation.backends import Backend, LiveBackend, OpenAIBackend
+from mixmerge.evaluation.backends import Backend, LiveBackend
 from mixmerge.evaluation.live import LiveModel
 from mixmerge.evaluation.loading import load_task, load_tasks
 from mixmerge.evaluation.numbers import (
@@ -18,6 +18,7 @@ from mixmerge.evaluation.numbers import (
 )
 from mixmerge.evaluation.problems import BackendError, LiveModelError, TaskError
 from mixmerge.evaluation.racing import Race, Round
+from mixmerge.evaluation.server import OpenAIBackend
 from mixmerge.evaluation.tasks import AnyTask, ChoiceItem, Split, TargetItem, Task, item_weights, split
 
 __all__ = [

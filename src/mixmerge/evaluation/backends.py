@@ -1,4 +1,4 @@
-"""What scores tasks: a model in memory, or a server."""
+"""What scores tasks: a model in memory, or a server (see `server`)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,37 @@ from typing import Any, final
 import numpy as np
 
 from mixmerge.evaluation.live import LiveModel
-from mixmerge.evaluation.tasks import AnyTask
+from mixmerge.evaluation.lm_eval_tasks import LmEvalTask, wrap
+from mixmerge.evaluation.score import MAX_ROWS, Scorer
+from mixmerge.evaluation.tasks import AnyTask, Indices
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Backend(ABC):
-    """Scores items of tasks."""
+    """Scores items of tasks with one model."""
 
     @abstractmethod
-    def score(self, task: AnyTask, indices: Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
-        """Scores in [0, 1] of these items, in the order of indices."""
+    def score(self, task: AnyTask, indices: Sequence[int] | Indices) -> Floats:
+        """Scores in [0, 1] of these items, in the order of indices. Raises TaskError, BackendError."""
 
 
 @final
 class LiveBackend(Backend):
-    def __init__(self, live: LiveModel, *, batch: int = 128) -> None: ...
+    """A model in memory. Its parameters may change between calls; items are tokenized once.
 
+    max_rows: of a batch. It computes with as many threads as torch is set to.
+    """
 
-@final
-class OpenAIBackend(Backend):
-    def __init__(self, url: str, model: str, *, api_key: str | None = None, workers: int = 8) -> None: ...
+    def __init__(self, live: LiveModel, *, max_rows: int = MAX_ROWS) -> None:
+        self._live = live
+        self._max_rows = max_rows
+        self._scorer = Scorer(live.model, live.tokenizer, max_rows=max_rows)
+        self._wrapped: Any = None
+
+    def score(self, task: AnyTask, indices: Sequence[int] | Indices) -> Floats:
+        if isinstance(task, LmEvalTask):
+            if self._wrapped is None:
+                self._wrapped = wrap(self._live.model, self._live.tokenizer, batch=min(self._max_rows, 32))
+            return task.score(self._wrapped, [int(index) for index in indices])
+        return self._scorer.score([task.items[int(index)] for index in indices])

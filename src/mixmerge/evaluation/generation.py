@@ -1,7 +1,8 @@
 """Greedy continuations of a batch, judged against targets while they grow.
 
-An own loop over the model's forward pass with its key-value cache: one step is one call, and a row is decided as soon
-as its text can no longer become the target, so wrong answers cost few steps. It knows tokens and one model.
+An own loop over the model's forward pass with its key-value cache: one step is one call. A row is decided as soon as its
+text can no longer become the target, and decided rows leave the batch when they are half of it, so wrong answers cost
+few steps. It knows tokens and one model.
 """
 
 from __future__ import annotations
@@ -63,12 +64,15 @@ def judge(model: Any, codec: Codec, batch: Sequence[Asked], accepts: frozenset[s
     """Whether each row's greedy continuation is its target. accepts: names of arguments of the model's forward."""
     rows = [_Row(asked) for asked in batch]
     feed = _Feed(model, [asked.prompt for asked in batch], accepts)
-    tokens = feed.start()
+    fed, tokens = rows, feed.start()
     while True:
-        for row, token in zip(rows, tokens, strict=True):
+        for row, token in zip(fed, tokens, strict=True):
             row.take(token, codec)
-        if all(row.right is not None for row in rows):
+        open_rows = [number for number, row in enumerate(fed) if row.right is None]
+        if not open_rows:
             return [bool(row.right) for row in rows]
+        if 2 * len(open_rows) <= len(fed) and feed.keep(open_rows):
+            fed, tokens = [fed[number] for number in open_rows], [tokens[number] for number in open_rows]
         tokens = feed.step(tokens)
 
 
@@ -104,6 +108,19 @@ class _Feed:
         if self._mask is not None:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=-1)
         return self._forward(ids, positions)
+
+    def keep(self, rows: Sequence[int]) -> bool:
+        """Go on with these rows only. False, and nothing done, where the model's cache cannot leave rows out."""
+        from transformers import DynamicCache
+
+        if type(self._cache) is not DynamicCache:
+            return False
+        chosen = self._torch.tensor(rows, device=self._ids.device)
+        self._cache.batch_select_indices(chosen)
+        self._lengths = self._lengths[chosen]
+        if self._mask is not None:
+            self._mask = self._mask[chosen]
+        return True
 
     def _forward(self, ids: Any, positions: Any) -> list[int]:
         arguments = {"attention_mask": self._mask, "position_ids": positions, "logits_to_keep": 1}

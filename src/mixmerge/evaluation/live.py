@@ -6,8 +6,8 @@ it over. It knows transformers and torch; it knows nothing of merging.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, final
@@ -43,9 +43,15 @@ class LiveModel:
         torch, transformers = _libraries()
         place = Path(folder)
         try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                place, dtype=_compute(torch, dtype), local_files_only=True, trust_remote_code=False
-            )
+            with _quiet(transformers):
+                model, info = transformers.AutoModelForCausalLM.from_pretrained(
+                    place,
+                    dtype="auto" if dtype is None else getattr(torch, dtype),
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                )
+            _check_complete(place, sorted(info["missing_keys"]))
             return cls(model, _tokenizer(transformers, place), device=device)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise _unloadable(place, error) from error
@@ -61,10 +67,11 @@ class LiveModel:
         local = {"local_files_only": True, "trust_remote_code": False}
         try:
             config = transformers.AutoConfig.from_pretrained(place, **local)
-            computed = getattr(torch, str(config.dtype).removeprefix("torch.")) if config.dtype else torch.float32
+            named = str(config.dtype or "float32") if dtype is None else dtype
             with _no_initialisation(transformers):
-                chosen = computed if dtype is None else getattr(torch, dtype)
+                chosen = getattr(torch, named.removeprefix("torch."))
                 model = transformers.AutoModelForCausalLM.from_config(config, dtype=chosen, trust_remote_code=False)
+            model.tie_weights()  # transformers leaves it to the weights that are not initialised
             if (place / "generation_config.json").is_file():
                 settings = transformers.GenerationConfig.from_pretrained(place, local_files_only=True)
                 model.generation_config = settings
@@ -141,12 +148,29 @@ def _libraries() -> tuple[Any, Any]:
         raise extra_missing("study", error.name or "transformers", "scoring a model in memory") from error
 
 
-def _compute(torch: Any, dtype: Compute | None) -> Any:
-    return "auto" if dtype is None else getattr(torch, dtype)
-
-
 def _tokenizer(transformers: Any, folder: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _check_complete(folder: Path, missing: list[str]) -> None:
+    """transformers fills what a checkpoint lacks with random numbers; nobody wants those scored."""
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        rule, cure = "a checkpoint stores every weight of its model", "save or merge the model again"
+        raise LiveModelError(Problem(rule, f"missing: {', '.join(missing[:5])}{more}", str(folder), cure))
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No progress bars of transformers: what is shown while a study runs is decided above."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _no_initialisation(transformers: Any) -> AbstractContextManager[None]:

@@ -1,18 +1,169 @@
-"""Tasks of lm-eval, asked and scored by lm-eval itself on a model in memory."""
+"""Tasks of lm-eval, prepared, asked and scored by lm-eval itself on a model in memory.
+
+One number an item comes out: the task's main metric, the first one that is a mean over items with larger being
+better. Few-shot examples are drawn anew for every item from a seed of its own, so that an item's prompt does not depend on
+which other items are asked. A task folder may bring Python code, and lm-eval runs it: name only folders you trust.
+"""
 
 from __future__ import annotations
 
-from typing import Any, final
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import xxhash
+
+from mixmerge.errors import Problem, extra_missing, nearest
+from mixmerge.evaluation.problems import TaskError, shorten
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+FEWSHOT_SEED: Final = 1234
 
 
 @final
 class LmEvalTask:
-    name: str
-    weight: float
-    metric: str
-    validation: int | None
-    fingerprint: str
-    twins: tuple[int, ...]
+    """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: whose values are the scores."""
+
+    validation: int | None = None  # lm-eval's scored set is divided like any other
+
+    def __init__(self, task: Any, *, weight: float = 1.0) -> None:
+        self.name = str(task.task_name)
+        self.weight = weight
+        self.metric = _main_metric(task)
+        self._task = task
+        self._docs = list(task.eval_docs)
+        _prepare(task)
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self._docs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """xxh3-128 of name, metric, version, prompt template and items."""
+        task = self._task
+        template = [getattr(task.config, key, None) for key in ("doc_to_text", "doc_to_target", "doc_to_choice")]
+        head = [self.name, self.metric, str(task.VERSION), str(task.OUTPUT_TYPE), task.config.num_fewshot]
+        told = [*head, *(item for item in template if isinstance(item, str | list))]
+        lines = [json.dumps(told, default=str), *map(_text, self._docs)]
+        return xxhash.xxh3_128_hexdigest("\n".join(lines).encode("utf-8"))
+
+    @cached_property
+    def twins(self) -> tuple[int, ...]:
+        """For each item the number of the first item equal to it."""
+        first: dict[str, int] = {}
+        return tuple(first.setdefault(_text(doc), number) for number, doc in enumerate(self._docs))
+
+    def score(self, lm: Any, indices: Sequence[int]) -> Floats:
+        """The metric of these items in the order of indices. lm: a model as lm-eval wraps it (see `wrap`).
+
+        Raises TaskError where lm-eval fails or the metric leaves [0, 1].
+        """
+        rising = sorted({int(index) for index in indices})
+        if not rising:
+            return np.zeros(0, dtype=np.float64)
+        evaluator = _library("lm_eval.evaluator")
+        with _told(self.name), _quiet():
+            found = evaluator.evaluate(lm, {self.name: self._task}, samples={self.name: rising}, bootstrap_iters=0)
+            samples = found["samples"][self.name]
+            first = samples[0]["filter"]
+            values = {int(s["doc_id"]): float(s[self.metric]) for s in samples if s["filter"] == first}
+        scores = np.array([values[int(index)] for index in indices], dtype=np.float64)
+        if not ((scores >= 0.0) & (scores <= 1.0)).all():
+            rule, cure = "a score lies in [0, 1]", "use a task with a metric such as acc or exact_match"
+            raise TaskError(Problem(rule, f"{self.metric} {scores.min()} to {scores.max()}", f"task {self.name}", cure))
+        return scores
+
+
+def wrap(model: Any, tokenizer: Any, *, batch: int) -> Any:
+    """A transformers model in memory as lm-eval's own model class; nothing is loaded again."""
+    huggingface = _library("lm_eval.models.huggingface")
+    with _quiet():
+        return huggingface.HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
+
+
+def by_name(name: str, weight: float) -> list[LmEvalTask]:
+    """Tasks that lm-eval knows under a name; a group or tag shares its weight equally among its tasks."""
+    manager = _library("lm_eval.tasks").TaskManager()
+    if name not in manager.all_tasks:
+        rule = "a task is a JSONL file, a folder with lm-eval YAML tasks, or a task lm-eval knows"
+        raise TaskError(Problem(rule, repr(name), "tasks", nearest(name, manager.all_tasks)[:200]))
+    return _load(manager, [name], name, weight)
+
+
+def in_folder(folder: Path, weight: float) -> list[LmEvalTask]:
+    """Every task that YAML files of a folder define."""
+    manager = _library("lm_eval.tasks").TaskManager(include_path=str(folder), include_defaults=False)
+    if not manager.all_subtasks:
+        rule, cure = "a task folder holds lm-eval YAML tasks", "add a file with `task: NAME`, or name a JSONL file"
+        raise TaskError(Problem(rule, "none", str(folder), cure))
+    return _load(manager, list(manager.all_subtasks), str(folder), weight)
+
+
+def _load(manager: Any, names: list[str], place: str, weight: float) -> list[LmEvalTask]:
+    with _told(place), _quiet():
+        tasks = list(manager.load(names)["tasks"].values())
+        share = weight if len(names) == len(tasks) else weight / len(tasks)
+        return [LmEvalTask(task, weight=share) for task in tasks]
+
+
+def _main_metric(task: Any) -> str:
+    mean = _library("lm_eval.api.metrics").mean
+    larger = task.higher_is_better()
+    fitting = [name for name, how in task.aggregation().items() if how is mean and larger.get(name) is True]
+    if not fitting:
+        rule = "a task has a metric that is a mean over items and better when larger"
+        found = ", ".join(task.aggregation())
+        raise TaskError(Problem(rule, found, f"task {task.task_name}", "use a task scored by acc or exact_match"))
+    return str(fitting[0])
+
+
+def _prepare(task: Any) -> None:
+    """No examples unless the task asks for some; each item's examples from a seed of its own."""
+    if task.config.num_fewshot is None:
+        task.set_config(key="num_fewshot", value=0)
+    original: Callable[..., Any] = task.fewshot_context
+
+    def own_examples(doc: Any, *arguments: Any, **named: Any) -> Any:
+        task.set_fewshot_seed(seed=xxhash.xxh3_64_intdigest(f"{FEWSHOT_SEED}\0{_text(doc)}".encode()))
+        return original(doc, *arguments, **named)
+
+    task.fewshot_context = own_examples
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise extra_missing("study", error.name or "lm_eval", "a task of lm-eval") from error
+
+
+@contextlib.contextmanager
+def _told(place: str) -> Iterator[None]:
+    """What lm-eval or a task's own code raises, told as an error of ours."""
+    try:
+        yield
+    except TaskError:
+        raise
+    except Exception as error:
+        cure = "try the task with lm-eval alone; data sets of its own must be reachable or cached"
+        raise TaskError(
+            Problem("lm-eval can run the task", shorten(f"{type(error).__name__}: {error}"), place, cure)
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """lm-eval draws its progress bars on standard error, whatever it is told."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _text(doc: Any) -> str:
+    return json.dumps(doc, default=str, sort_keys=True)

@@ -31,9 +31,11 @@ from mixmerge.kernels._layout import (
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """One implementation of every kernel. compiled: whether it is machine code."""
+    """One implementation of every kernel. compiled: whether it is machine code. ready: whether a kernel's first call is
+    quick, or has to compile it."""
 
     compiled: bool
+    ready: Callable[[Callable[..., Any]], bool]
     merge_block: Mapping[str, Callable[..., int]]
     histogram_block: Callable[..., None]
     survey_block: Callable[..., int]
@@ -46,6 +48,7 @@ class Kernels:
 def _from(module: Any, compiled: bool) -> Kernels:
     return Kernels(
         compiled,
+        module.in_cache if compiled else lambda kernel: True,
         module.MERGE_BLOCK,
         module.histogram_block,
         module.survey_block,

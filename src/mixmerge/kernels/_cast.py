@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._compile import part
 
 _U13, _U16, _ONE = np.uint32(13), np.uint32(16), np.uint32(1)
 _SIGN, _MAGNITUDE, _INFINITE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
@@ -13,7 +13,7 @@ _HALF_SCALE = np.float32(2.0**112)
 _HALF_OVERFLOW, _HALF_NORMAL = np.uint32(0x477FF000), np.uint32(0x38800000)
 
 
-@compiled
+@part
 def any_nonfinite(tile, count):
     """Whether a float32 tile holds NaN or infinity: adding one to an exponent of all ones carries into the sign."""
     bits = tile.view(np.uint32)
@@ -23,7 +23,7 @@ def any_nonfinite(tile, count):
     return carries >= _SIGN
 
 
-@compiled
+@part
 def _widen_bfloat(halves, count, bits):
     """Returns whether anything is not finite."""
     carries = np.uint16(0)
@@ -34,7 +34,7 @@ def _widen_bfloat(halves, count, bits):
     return carries >= np.uint16(0x8000)
 
 
-@compiled
+@part
 def _widen_half(halves, count, tile):
     bits = tile.view(np.uint32)
     for i in range(count):
@@ -46,7 +46,7 @@ def _widen_half(halves, count, tile):
         bits[i] = bits[i] | exponent | (np.uint32(halves[i] & np.uint16(0x8000)) << _U16)
 
 
-@compiled
+@part
 def widen(raw, code, first, count, tile):
     """Elements first .. first + count of raw bytes, of dtype `code`, into float32 tile[:count].
 
@@ -63,14 +63,14 @@ def widen(raw, code, first, count, tile):
     return any_nonfinite(tile, count)
 
 
-@compiled
+@part
 def _to_bfloat(bits, count, halves):
     for i in range(count):
         b = bits[i]
         halves[i] = np.uint16((b + np.uint32(0x7FFF) + ((b >> _U16) & _ONE)) >> _U16)
 
 
-@compiled
+@part
 def _to_half(tile, count, halves):
     bits = tile.view(np.uint32)
     for i in range(count):
@@ -83,14 +83,14 @@ def _to_half(tile, count, halves):
         halves[i] = np.uint16(value | ((bits[i] & _SIGN) >> _U16))
 
 
-@compiled
+@part
 def _restore_nans(bits, count, halves, quiet):
     for i in range(count):
         if (bits[i] & _MAGNITUDE) > _INFINITE:
             halves[i] = np.uint16(((bits[i] & _SIGN) >> _U16) | quiet)
 
 
-@compiled
+@part
 def narrow(tile, code, first, count, raw):
     """Round float32 tile[:count] into elements first .. first + count of raw bytes of dtype `code`."""
     bits = tile.view(np.uint32)

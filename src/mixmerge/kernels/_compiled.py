@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mixmerge.kernels._compile import in_cache
 from mixmerge.kernels._measure import (
     equal_block,
     equal_place,
@@ -17,6 +18,7 @@ __all__ = [
     "equal_block",
     "equal_place",
     "histogram_block",
+    "in_cache",
     "l1_block",
     "magnitudes_block",
     "survey_block",

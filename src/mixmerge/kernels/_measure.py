@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._compile import compiled, part
 from mixmerge.kernels._layout import CHUNK, LANES, TILE
 from mixmerge.kernels._prepare import prepare, sparsify
 from mixmerge.kernels._rules import sum_of_signs, total
@@ -17,7 +17,7 @@ _U31 = np.uint32(31)
 _GROUP = 64
 
 
-@compiled
+@part
 def _count_group(bits, start, stop, low_bits, high_bits):
     """How many magnitudes are below each of two patterns; differences below 2^31 in size, so their sign bit tells."""
     below, below_high = np.uint32(0), np.uint32(0)
@@ -28,7 +28,7 @@ def _count_group(bits, start, stop, low_bits, high_bits):
     return below, below_high
 
 
-@compiled
+@part
 def _bin_group(bits, start, stop, low_bits, width, shift, table):
     for i in range(start, stop):
         offset = np.uint32(np.uint32(bits[i] & _MAGNITUDE) - low_bits)
@@ -36,7 +36,7 @@ def _bin_group(bits, start, stop, low_bits, width, shift, table):
             table[offset >> shift] += 1
 
 
-@compiled
+@part
 def _histogram_tile(bits, count, low_bits, width, shift, below, table):
     """Counts magnitudes below the window and, where a group of elements has any inside, bins them."""
     total, high_bits = np.int64(0), np.uint32(low_bits + width)
@@ -63,7 +63,7 @@ def histogram_block(raw, first, count, low, level, windows, below, tables, tiles
         _histogram_rows(tiles, n, width, windows, below, tables)
 
 
-@compiled
+@part
 def _histogram_rows(tiles, n, width, windows, below, tables):
     for k in range(n):
         bits = tiles[k].view(np.uint32)
@@ -129,7 +129,7 @@ def equal_place(raw, first, count, low, limit, source, wanted, tiles, words, non
     return np.int64(-1)
 
 
-@compiled
+@part
 def _l1_tile(row, count, lanes):
     """Sum of |row| in LANES interleaved float64 sums, added in order."""
     for j in range(LANES):

@@ -23,9 +23,9 @@ def combine(x: Any, n: int, count: int, low: Any) -> int:
 def merge_block(raw, first, count, low, out, tiles, words, nonfinite):
     """Merge elements 0 .. count of the raw rows (uint8, (n + 1, bytes)) into `out` (uint8).
 
-    first: index in the tensor of the rows' first element, a multiple of CHUNK. tiles: float32 (n + 1 + SCRATCH, TILE);
-    words: uint64 (TILE / 2,); nonfinite: int64 (n + 1,), set where an input has NaN or infinity. Returns the sum of the signs
-    elected, 0 for rules that elect none.
+    first: index in the tensor of the rows' first element, a multiple of CHUNK. words: uint64 (TILE / 2,);
+    tiles: float32 (n + 1 + SCRATCH, TILE); nonfinite: int64 (n + 1,), set where an input has NaN or infinity.
+    Returns the sum of the signs elected, 0 for rules that elect none.
     """
     n = len(low.weights)
     elected = np.int64(0)

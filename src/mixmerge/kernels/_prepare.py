@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixmerge.kernels._cast import widen
-from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._compile import part
 from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_BERNOULLI, SPARSE_NONE
 from mixmerge.kernels._random import random_words
 
@@ -16,7 +16,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 _ALL = np.uint32(0xFFFFFFFF)
 
 
-@compiled
+@part
 def _random_mask(key, first, count, threshold, words, mask):
     """mask[i]: all bits set where element first + i stays, its 32-bit number being at or above the threshold."""
     random_words(key, first, count, words)
@@ -29,33 +29,33 @@ def _random_mask(key, first, count, threshold, words, mask):
         mask[i] = np.uint32(0) if numbers[i] < limit else _ALL
 
 
-@compiled
+@part
 def _large_mask(row, count, limit, mask):
     """mask[i]: all bits set where |row[i]| is above the limit."""
     for i in range(count):
         mask[i] = _ALL if abs(row[i]) > limit else np.uint32(0)
 
 
-@compiled
+@part
 def _masked(row, count, mask):
     bits = row.view(np.uint32)
     for i in range(count):
         bits[i] = np.uint32(bits[i] & mask[i])
 
 
-@compiled
+@part
 def _subtract(row, base, count):
     for i in range(count):
         row[i] = row[i] - base[i]
 
 
-@compiled
+@part
 def _add(row, base, count):
     for i in range(count):
         row[i] = base[i] + row[i]
 
 
-@compiled
+@part
 def _dare(row, base, k, first, count, low, words, mask):
     if low.dare_weight == 0:
         _subtract(row, base, count)
@@ -72,7 +72,7 @@ def _dare(row, base, k, first, count, low, words, mask):
         _add(row, base, count)
 
 
-@compiled
+@part
 def _trim_mask(row, count, limit, last, mask):
     """mask[i]: set where |row[i]| is above the limit, or equal to it up to element `last` of the tile."""
     for i in range(count):
@@ -82,7 +82,7 @@ def _trim_mask(row, count, limit, last, mask):
             mask[i] = np.uint32(0)
 
 
-@compiled
+@part
 def sparsify(row, k, first, count, low, words, mask):
     """Thin one source's task vector in place, as the method says, and rescale what stays."""
     if low.sparse == SPARSE_BERNOULLI:
@@ -96,7 +96,7 @@ def sparsify(row, k, first, count, low, words, mask):
             row[i] = row[i] * factor
 
 
-@compiled
+@part
 def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
     """Fill tiles[k][:count] for every source and tiles[n] with the base, from elements start .. of the raw rows.
 

@@ -1,4 +1,4 @@
-"""Philox 4x64 with ten rounds over element indices (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+"""Philox 4x64 with ten rounds over element indices (Salmon et al., "Parallel random numbers", 2011).
 
 Word w of a stream is what numpy.random.Philox(key=key).random_raw() gives at position w.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled, full_product
+from mixmerge.kernels._compile import full_product, part
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 _ZERO = np.uint64(0)
 
 
-@compiled
+@part
 def _philox(counter, key0, key1):
     c0, c1, c2, c3 = counter, _ZERO, _ZERO, _ZERO
     for _ in range(10):
@@ -26,7 +26,7 @@ def _philox(counter, key0, key1):
     return c0, c1, c2, c3
 
 
-@compiled
+@part
 def random_words(key, first, count, words):
     """The 64-bit words that hold the 32-bit numbers of elements first .. first + count, two an element pair.
 

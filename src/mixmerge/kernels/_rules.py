@@ -1,4 +1,4 @@
-"""The combining rules as compiled loops over one tile; `reference.py` states the same rules in numpy, as their definition.
+"""The combining rules as compiled loops over one tile; `reference.py` defines the same rules in numpy.
 
 Each takes x: float32 (rows, tile), the sources in rows 0 .. n - 1 (weights or task vectors, sparsified where the
 method says so) and the base in row n; writes row n + 1; may use the three rows after that as scratch. Returns the sum
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._compile import part
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@compiled
+@part
 def _weighted_sum(x, n, count, low, out):
     weight, row = low.weights[0], x[0]
     if n == 1:
@@ -34,13 +34,13 @@ def _weighted_sum(x, n, count, low, out):
             out[i] = out[i] / divisor
 
 
-@compiled
+@part
 def _onto_base(base, scale, count, out):
     for i in range(count):
         out[i] = base[i] + scale * out[i]
 
 
-@compiled
+@part
 def total(x, n, count, out):
     """Unweighted sum of the sources' rows, in their order."""
     row = x[0]
@@ -57,7 +57,7 @@ def total(x, n, count, out):
             out[i] = out[i] + row[i]
 
 
-@compiled
+@part
 def sum_of_signs(row, count):
     """How many elements are positive, less how many are negative."""
     signs = np.int32(0)
@@ -66,7 +66,7 @@ def sum_of_signs(row, count):
     return np.int64(signs)
 
 
-@compiled
+@part
 def _elect(x, n, count, majority, sign):
     """sign[i]: 1, -1 or, where the sum is zero, the majority sign of the whole model. Returns the sum without those."""
     sums = x[n + 1]
@@ -77,20 +77,20 @@ def _elect(x, n, count, majority, sign):
     return sum_of_signs(sums, count)
 
 
-@compiled
+@part
 def rule_sum(x, n, count, low):
     _weighted_sum(x, n, count, low, x[n + 1])
     return np.int64(0)
 
 
-@compiled
+@part
 def rule_delta_sum(x, n, count, low):
     _weighted_sum(x, n, count, low, x[n + 1])
     _onto_base(x[n], low.scale, count, x[n + 1])
     return np.int64(0)
 
 
-@compiled
+@part
 def _survivors(x, n, count, sign, sums, number):
     """sums: of the agreeing task vectors, in source order; number: how many agree."""
     first, second = x[0], x[min(1, n - 1)]
@@ -114,7 +114,7 @@ def _survivors(x, n, count, sign, sums, number):
             number[i] = number[i] + (_ONE if row[i] * sign[i] > _ZERO else _ZERO)
 
 
-@compiled
+@part
 def rule_elect_mean(x, n, count, low):
     out, sign, number = x[n + 1], x[n + 2], x[n + 3]
     elected = _elect(x, n, count, low.majority, sign)
@@ -125,7 +125,7 @@ def rule_elect_mean(x, n, count, low):
     return elected
 
 
-@compiled
+@part
 def rule_elect_mix_pair(x, n, count, low):
     out, sign = x[n + 1], x[n + 2]
     elected = _elect(x, n, count, low.majority, sign)
@@ -138,7 +138,7 @@ def rule_elect_mix_pair(x, n, count, low):
     return elected
 
 
-@compiled
+@part
 def _weighted_agreement(x, n, count, low, sign, sums, weight):
     """sums: of w_k d_k over the sources whose w_k d_k has the sign; weight: of their w_k."""
     for i in range(count):
@@ -153,7 +153,7 @@ def _weighted_agreement(x, n, count, low, sign, sums, weight):
             weight[i] = weight[i] + (w if w * row[i] * sign[i] > _ZERO else _ZERO)
 
 
-@compiled
+@part
 def rule_elect_mix(x, n, count, low):
     out, sign, weight = x[n + 1], x[n + 2], x[n + 3]
     elected = _elect(x, n, count, low.majority, sign)
@@ -164,7 +164,7 @@ def rule_elect_mix(x, n, count, low):
     return elected
 
 
-@compiled
+@part
 def _consensus(x, n, count, low):
     sums, sign, weight = x[n + 1], x[n + 2], x[n + 3]
     first, w = x[0], low.weights[0]
@@ -179,14 +179,14 @@ def _consensus(x, n, count, low):
     _weighted_agreement(x, n, count, low, sign, sums, weight)
 
 
-@compiled
+@part
 def rule_consensus(x, n, count, low):
     _consensus(x, n, count, low)
     _onto_base(x[n], low.scale, count, x[n + 1])
     return np.int64(0)
 
 
-@compiled
+@part
 def rule_consensus_normalized(x, n, count, low):
     _consensus(x, n, count, low)
     out, weight = x[n + 1], x[n + 3]

@@ -33,7 +33,8 @@ _MAGNITUDE = np.uint32(0x7FFFFFFF)
 def widen(raw: Array, code: int, count: int) -> Array:
     """The first `count` elements of raw bytes of dtype `code`, as float32."""
     dtype = _DTYPES[code]
-    return raw[: count * dtype.itemsize].view(dtype).astype(F32)
+    values: Array = raw[: count * dtype.itemsize].view(dtype).astype(F32)
+    return values
 
 
 def narrow(values: Array, code: int, raw: Array) -> None:
@@ -90,7 +91,7 @@ def prepare(raw: Array, first: int, count: int, low: Lowered, level: int, nonfin
 
 
 def _weighted(rows: list[Array], low: Lowered) -> Array:
-    total = low.weights[0] * rows[0]
+    total: Array = low.weights[0] * rows[0]
     for weight, row in zip(low.weights[1:], rows[1:], strict=False):
         total = total + weight * row
     return total

@@ -85,7 +85,8 @@ class Method:
     space: the combining rule sees weights x_i or task vectors d_i = x_i - b. sparsify: how task vectors are thinned
     before: `trim` keeps the largest (exact order statistic over `trim_scope`: exactly int(density n) of a tensor, or
     everything at or above the threshold of the whole model), `bernoulli` keeps each with probability density.
-    lower: the method itself, from resolved values to coefficients. formula: in the notation of the documentation.
+    lower: the method itself, from resolved values to coefficients; raises ValueError, with the rule as its text, where
+    the values cannot be. formula: in the notation of the documentation.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixmerge.methods._method import Coefficients, Method, Parameter, Values, normaliser
+from mixmerge.methods._method import Coefficients, Method, Parameter, Values
 
 
 def average(values: Values) -> Coefficients:
@@ -13,9 +13,11 @@ def average(values: Values) -> Coefficients:
 
 
 def weighted(values: Values) -> Coefficients:
-    """Sum of w x, divided by the sum of w when `normalize`."""
-    weights = values.numbers("weight")
-    return Coefficients("sum", weights, normaliser(weights, values.flag("normalize")))
+    """Sum of w x, divided by the sum of w when `normalize`. Raises ValueError where that sum is zero."""
+    weights, normalize = values.numbers("weight"), values.flag("normalize")
+    if normalize and abs(sum(weights)) < 1e-8:
+        raise ValueError("the weights of a normalised average do not sum to zero")
+    return Coefficients("sum", weights, sum(weights) if normalize else 1.0)
 
 
 WEIGHT = Parameter("weight", "number", "contribution of this source", per_source=True)

@@ -154,6 +154,9 @@ def _steps(recipe: Recipe, method: Method, layout: Layout, dtype: DType | None) 
         except settings.UnsetError as error:
             problem = _unset_problem(recipe, item, error)
             unset.setdefault((error.parameter, error.source), problem)
+        except ValueError as error:
+            problem = Problem(str(error), f"for {item.name}", recipe.place("models"), "change the weights")
+            unset.setdefault((str(error), None), problem)
     return steps, list(unset.values())
 
 
@@ -163,7 +166,7 @@ def _step(recipe: Recipe, method: Method, item: Assembly, dtype: DType | None) -
     spec = TensorSpec(item.name, dtype if floating and dtype is not None else first.dtype, first.shape)
     if not floating or item.copied:
         return Step(spec, item.inputs if item.base is None else (*item.inputs, item.base), layer=item.layer)
-    return Step(
+    step = Step(
         spec,
         item.inputs,
         item.base,
@@ -173,6 +176,9 @@ def _step(recipe: Recipe, method: Method, item: Assembly, dtype: DType | None) -
         _group(recipe, item),
         item.layer,
     )
+    if step.group is None:
+        step.coefficients({})  # a ratio sums to one; weights may be impossible
+    return step
 
 
 def _group(recipe: Recipe, item: Assembly) -> str | None:

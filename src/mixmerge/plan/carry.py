@@ -55,7 +55,7 @@ def merged_config(
     """config.json of the output, None where the donor has none. layers: the new number where slices changed it."""
     if donor.config is None:
         return None
-    config = json.loads(json.dumps(dict(donor.config)))
+    config: dict[str, Any] = json.loads(json.dumps(dict(donor.config)))
     inner = config.get("text_config")
     text = inner if isinstance(inner, dict) and "num_hidden_layers" in inner else config
     for key in {"torch_dtype", "dtype"} & config.keys() or {"torch_dtype"}:

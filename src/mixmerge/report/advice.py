@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 GRID: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0)
@@ -119,6 +120,4 @@ def preferred(estimates: Sequence[Estimate]) -> Estimate | None:
 
 def normal_quantile(p: float) -> float:
     """Inverse of the standard normal distribution function."""
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf(p)

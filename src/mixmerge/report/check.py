@@ -84,10 +84,10 @@ def _record(value: Any, hint: Any, path: str) -> Iterator[Problem]:
         if key not in hints:
             yield Problem("unknown key", _shown(key), path or "the top level", nearest(str(key), hints))
     for key, inner in hints.items():
+        optional = get_origin(inner) is NotRequired
         if key in value:
-            plain = get_args(inner)[0] if get_origin(inner) is NotRequired else inner
-            yield from _shape(value[key], plain, _join(path, key))
-        elif key in hint.__required_keys__:
+            yield from _shape(value[key], get_args(inner)[0] if optional else inner, _join(path, key))
+        elif not optional:
             yield Problem("required key is missing", "", _join(path, key))
 
 

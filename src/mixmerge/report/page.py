@@ -28,19 +28,23 @@ def html(summary: Mapping[str, Any]) -> str:
     script = _own("script.js")
     many = "studies" in summary
     grids = list(summary.get("grids", [])) if many else []
-    page: str = _environment().get_template("report.html.j2").render(
-        summary=summary,
-        many=many,
-        title=summary["title"] if many else summary["name"],
-        studies=studies,
-        grids=[grid_view(grid) for grid in grids],
-        study_grids={view.key: [grid_view(grid) for grid in view.study.get("grids", [])] for view in studies},
-        environment=summary["environment"],
-        running=any(view.study["state"] == "running" for view in studies),
-        glossary=GLOSSARY,
-        style=_own("style.css"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    page: str = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            many=many,
+            title=summary["title"] if many else summary["name"],
+            studies=studies,
+            grids=[grid_view(grid) for grid in grids],
+            study_grids={view.key: [grid_view(grid) for grid in view.study.get("grids", [])] for view in studies},
+            environment=summary["environment"],
+            running=any(view.study["state"] == "running" for view in studies),
+            glossary=GLOSSARY,
+            style=_own("style.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
     )
     return page
 
@@ -51,9 +55,7 @@ def _environment() -> Environment:
     except ImportError as error:
         raise extra_missing("study", "jinja2", "the HTML report") from error
     loader: BaseLoader = FunctionLoader(lambda name: str(_own(name)))
-    return Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _own(name: str) -> Svg:

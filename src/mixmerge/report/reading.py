@@ -49,6 +49,10 @@ class Measure:
         shown = f"{value * 100:+.1f}" if self.unit == "fraction" else f"{value:+.3g}"
         return signless("0.0" if shown in ("+0.0", "-0.0") else "0" if shown in ("+0", "-0") else shown)
 
+    def step(self, value: float) -> str:
+        """A difference at an axis: signed and as short as it goes."""
+        return signless("0" if value == 0 else f"{value * 100:+.6g}" if self.unit == "fraction" else f"{value:+.6g}")
+
     @property
     def points(self) -> str:
         """Unit of differences."""

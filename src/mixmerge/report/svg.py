@@ -113,5 +113,5 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 def clipped(words: str, room: float, size: float = 12.0) -> str:
     """Words cut to about `room` pixels, with an ellipsis; the font is unknown, so a wide one is assumed."""
-    fits = max(1, int(room / (size * 0.58)))
+    fits = max(1, int(room / (size * 0.56)))
     return words if len(words) <= fits else words[: max(1, fits - 1)] + "…"

@@ -1,4 +1,4 @@
-"""What the templates show: tables as rows of ready text, charts in two widths. Decides what a page has; knows no HTML."""
+"""What the templates show: tables as rows of ready text, charts in two widths. Knows no HTML."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from mixmerge.report.schema import EQUAL, WINNER, Grid, Interval, Study, Trial
 from mixmerge.report.svg import Svg, span
 
 WIDE, NARROW = 920.0, 360.0
-HALF = 450.0  # two charts beside each other on a wide page
+HALF, MOST = 450.0, 760.0  # two charts beside each other on a wide page, and one alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class ResultCell:
-    """A test score in the result table. best: whether no other in its column is higher (lower, where that is better)."""
+    """A test score in the result table. best: no other in its column is higher (lower, where that is better)."""
 
     value: str
     interval: str
@@ -126,13 +126,12 @@ class StudyView:
     key: str
     study: Study
     badge: str
-    comparison: str
     how: str
     law: str
     pair: bool
     triple: bool
     ratio: list[tuple[str, list[Share]]]
-    tiles: list[Tile]
+    tiles: dict[str, Tile]
     measures: list[Measure]
     results: list[ResultRow]
     task_lines: list[str]
@@ -147,6 +146,7 @@ class StudyView:
     optimism: list[str]
     advice: str
     advice_rows: list[AdviceRow]
+    advised: int
     trial_measures: list[Measure]
     trial_parameters: list[str]
     trials: list[TrialRow]
@@ -168,7 +168,6 @@ def study_view(study: Study, key: str) -> StudyView:
         key=key,
         study=study,
         badge=wording.BADGES[study["verdict"]["strength"]],
-        comparison=wording.comparison(study),
         how=wording.how_drawn(study),
         law=wording.law_name(study),
         pair=pair,
@@ -189,6 +188,7 @@ def study_view(study: Study, key: str) -> StudyView:
         optimism=_optimism(study),
         advice=wording.advice_sentence(study, estimates),
         advice_rows=_advice_rows(study),
+        advised=len(wording.draws_of(study)),
         trial_measures=measures_of(study),
         trial_parameters=varying(study),
         trials=[_trial_row(study, trial) for trial in study["trials"]],
@@ -203,7 +203,8 @@ def _both(draw: Callable[[float], Svg | None]) -> Drawing | None:
 
 
 def _tradeoffs(study: Study) -> list[Drawing]:
-    wide, narrow = tradeoff_charts(study, HALF), tradeoff_charts(study, NARROW)
+    alone = len(study["tasks"]) == 2
+    wide, narrow = tradeoff_charts(study, MOST if alone else HALF), tradeoff_charts(study, NARROW)
     return [Drawing(*pair) for pair in zip(wide, narrow, strict=True)]
 
 
@@ -215,7 +216,7 @@ def _shares(study: Study, trial: Trial) -> list[tuple[str, list[Share]]]:
     ]
 
 
-def _tiles(study: Study) -> list[Tile]:
+def _tiles(study: Study) -> dict[str, Tile]:
     measure = objective_of(study)
     tiles = []
     for name, title in ((WINNER, "Winner, test"), (EQUAL, "Equal ratio, test")):
@@ -231,7 +232,7 @@ def _tiles(study: Study) -> list[Tile]:
     costs = study["costs"]
     seconds = costs.get("wall_seconds", costs["merge_seconds"] + costs["evaluate_seconds"])
     tiles.append(Tile("Cost", wording.duration(seconds), wording.plural(costs["draws"], "draw")))
-    return tiles
+    return {tile.name: tile for tile in tiles}
 
 
 def _tested(study: Study) -> list[Measure]:
@@ -288,7 +289,7 @@ def _advice_rows(study: Study) -> list[AdviceRow]:
             spark=density_spark(item.alpha),
             ess=f"{item.ess:.1f}",
             mean=measure.show(item.mean),
-            gain=f"{measure.delta(item.gain)} ± {signless(measure.delta(2 * item.error)).lstrip('+')}",
+            gain="–" if used == {item.alpha} else f"{measure.delta(item.gain)} ± {_sd(measure, 2 * item.error)}",
             best=measure.show(item.best),
             enough=item.enough,
             used=used == {item.alpha},
@@ -299,7 +300,7 @@ def _advice_rows(study: Study) -> list[AdviceRow]:
 
 
 def _trial_row(study: Study, trial: Trial) -> TrialRow:
-    scores = []
+    scores: list[tuple[str, float | None]] = []
     for measure in measures_of(study):
         score = score_of(trial, measure)
         scores.append(("–", None) if score is None else (measure.number(score["mean"]), score["mean"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixmerge.report.advice import ENOUGH, FROM_THE_LAW, Draw, Estimate, advise, preferred
+from mixmerge.report.advice import ENOUGH, FROM_THE_LAW, Draw, Estimate, advise, best_of, preferred
 from mixmerge.report.check import compared
 from mixmerge.report.reading import (
     PERCENT,
@@ -107,7 +107,7 @@ def with_points(measure: Measure, value: float) -> str:
 
 
 def comparison(study: Study) -> str:
-    """The winner against the equal ratio and against the best source, in numbers."""
+    """The winner against each other merge, in numbers."""
     measure = objective_of(study)
     parts = []
     tested = [merge for merge in merges_of(study, study["test"]) if merge.name != WINNER]
@@ -173,8 +173,8 @@ def spread_sentence(study: Study) -> str:
     sd = signless(measure.delta(spread["sd"])).lstrip("+")
     unit = PERCENT if measure.unit == "fraction" else ""
     return (
-        f"A single draw scores {measure.number(spread['mean'])} ± {sd}{unit} on validation (mean ± standard deviation over "
-        f"{plural(spread['n'], 'draw')}): that is what one gets by drawing once and not looking."
+        f"A single draw scores {measure.number(spread['mean'])} ± {sd}{unit} on validation (mean ± standard deviation "
+        f"over {plural(spread['n'], 'draw')}): that is what one gets by drawing once and not looking."
     )
 
 
@@ -209,10 +209,12 @@ def advice_sentence(study: Study, estimates: Sequence[Estimate]) -> str:
         return "The draws are worth too few effective draws under any α listed to tell anything."
     if best is None:
         return f"These {len(draws_of(study))} draws do not show that any other α draws better ratios here."
+    draws = draws_of(study)
+    made = best_of([draw.score for draw in draws], [1 / len(draws)] * len(draws), len(draws))
     return (
         f"A single draw from α = {best.alpha:g} would have scored {with_points(measure, best.gain)} "
-        f"(± {signless(measure.delta(2 * best.error)).lstrip('+')}) against those made: α = {best.alpha:g} is worth "
-        "trying, with a new seed."
+        f"(± {signless(measure.delta(2 * best.error)).lstrip('+')}) against those made; the best of {len(draws)} would "
+        f"be expected at {measure.show(best.best)} instead of {measure.show(made)}. Worth trying, with a new seed."
     )
 
 

@@ -17,7 +17,7 @@ FILE: Final = "study.json"
 SCHEMA: Final = 1
 Identity = dict[str, Any]
 
-_FREE: Final = ("versions", "created", "storage")
+_FREE: Final = ("versions", "created", "storage", "notes", "models")
 """Told in study.json, but free to differ when a study goes on."""
 
 
@@ -27,7 +27,7 @@ def open_identity(folder: Path, identity: Identity) -> Identity:
     Raises PlanError with every difference, OutputError where the folder holds something else.
     """
     if not (folder / FILE).exists():
-        _refuse_strange(folder)
+        refuse_strange(folder)
         folder.mkdir(parents=True, exist_ok=True)
         fileio.atomic_write(folder / FILE, (json.dumps(identity, indent=1, ensure_ascii=False) + "\n").encode())
         return identity
@@ -52,7 +52,10 @@ def read_identity(folder: Path) -> Identity:
     return content  # type: ignore[no-any-return]
 
 
-def _refuse_strange(folder: Path) -> None:
+def refuse_strange(folder: Path) -> None:
+    """A new study begins in a folder that is not there, or empty. Raises OutputError."""
+    if (folder / FILE).exists():
+        return
     strange = sorted(path.name for path in folder.iterdir() if path.name != "study.lock") if folder.is_dir() else []
     if folder.exists() and (strange or not folder.is_dir()):
         rule, cure = "a new study begins in an empty folder", "choose another folder"

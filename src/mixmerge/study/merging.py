@@ -59,17 +59,18 @@ class Merger:
         self._threads = threads
         self._statistics: dict[Key, Statistics] = {}
         self._values: Mapping[str, Value] = {}
-        self.plan = self._planned(recipe)
+        self.plan = self.planned(recipe)
         self._current = self.plan
         self._engine: Engine | None = None
 
-    def _planned(self, recipe: Recipe) -> Plan:
+    def planned(self, recipe: Recipe) -> Plan:
+        """The plan of another recipe over the same models."""
         return build_plan(recipe, self._models, memory=self._memory, threads=self._threads)
 
     def plan_of(self, point: Point) -> Plan:
         """The plan that merges a point. Raises RecipeError, PlanError where its values cannot be merged."""
         if dict(point.values) != dict(self._values):
-            self._current = self._planned(with_values(self.recipe, point.values))
+            self._current = self.planned(with_values(self.recipe, point.values))
             self._values = point.values
             self._engine = None
         return with_ratios(self._current, point.ratios)
@@ -89,7 +90,7 @@ class Merger:
     def plain_plan(self) -> Plan | None:
         """The same method without mixup; None where it then lacks its weights."""
         try:
-            return self._planned(replace(self.recipe, mixup=None))
+            return self.planned(replace(self.recipe, mixup=None))
         except (RecipeError, api.PlanError):
             return None
 

@@ -59,6 +59,11 @@ def weighted(scores: Mapping[str, tuple[float, int]], weights: Mapping[str, floa
     return sum(weights[task] * scores[task][0] for task in weights) / sum(weights.values())
 
 
+def objective_of(scores: Mapping[str, tuple[float, int]], weights: Mapping[str, float]) -> float | None:
+    """The same; None where a task has no score, as of a failed draw or one dropped early."""
+    return weighted(scores, weights) if weights.keys() <= scores.keys() else None
+
+
 def draw_all(session: Session) -> None:
     """Ask, merge, score and tell until the study has its draws."""
     waiting = deque(session.storage.left_running())
@@ -126,7 +131,7 @@ def end(session: Session, trial: Asked, outcome: Outcome) -> None:
             state=outcome.state,
             ratios=outcome.point.ratios,
             scores={task: mean for task, (mean, _) in outcome.scores.items()},
-            value=weighted(outcome.scores, session.weights) if outcome.scores else None,
+            value=objective_of(outcome.scores, session.weights),
             best=None if best is None else weighted(best.outcome.scores, session.weights),
             best_number=None if best is None else best.number,
             seconds=sum(outcome.seconds),

@@ -6,7 +6,6 @@ was left by a process that died. Such a trial keeps its number and its coordinat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any, Final, Literal, final
 
 from mixmerge.errors import OutputError, Problem, extra_missing
 from mixmerge.mixup import Ratio
+from mixmerge.study.items import mend
 from mixmerge.study.space import Point, Space, Value
 
 try:
     import optuna
-    from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend
     from optuna.trial import TrialState
 except ImportError as error:
     raise extra_missing("study", "optuna", "A study") from error
@@ -73,6 +73,7 @@ class Storage:
     def __init__(self, folder: Path, url: str | None, name: str, space: Space, sampler: Any, directions: int) -> None:
         self._space = space
         self._names = space.names
+        mend(folder / JOURNAL)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             storage=_open(folder, url),
@@ -111,13 +112,28 @@ class Storage:
 
     def trials(self) -> list[Recorded]:
         """Every trial in order of number; those without an end are `running`."""
-        found = []
-        for trial in self._study.get_trials(deepcopy=False):
-            coordinates = tuple(trial.params[name] for name in self._names if name in trial.params)
-            ended = trial.state.is_finished() and "outcome" in trial.user_attrs
-            outcome = _from_json(trial.user_attrs["outcome"]) if ended else Outcome("running", Point({}, {}))
-            found.append(Recorded(trial.number, coordinates, outcome))
-        return found
+        return _recorded(self._study, self._space)
+
+
+def read_trials(folder: Path, url: str | None, name: str, space: Space) -> list[Recorded]:
+    """The trials of a study that another process may be running; nothing is written."""
+    if url is None and not (folder / JOURNAL).exists():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return _recorded(optuna.load_study(study_name=name, storage=_open(folder, url)), space)
+
+
+def _recorded(study: Any, space: Space) -> list[Recorded]:
+    found = []
+    for trial in study.get_trials(deepcopy=False):
+        coordinates = tuple(trial.params[name] for name in space.names if name in trial.params)
+        if trial.state.is_finished() and "outcome" in trial.user_attrs:
+            outcome = _from_json(trial.user_attrs["outcome"])
+        else:
+            known = len(coordinates) == len(space.names)
+            outcome = Outcome("running", space.point(coordinates) if known else Point({}, {}))
+        found.append(Recorded(trial.number, coordinates, outcome))
+    return found
 
 
 def _readable(outcome: Outcome) -> dict[str, Any]:
@@ -158,21 +174,10 @@ def _open(folder: Path, url: str | None) -> Any:
     if url is not None:
         return url
     path = folder / JOURNAL
-    _mend(path)
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
 
 
-def _mend(path: Path) -> None:
-    """Take off a last line that a killed process did not finish."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)
-
-
-class _NoLock(BaseJournalFileLock):  # type: ignore[misc]
+class _NoLock:
     """The study's own lock is held already; Optuna's would outlive a killed process by half a minute."""
 
     def acquire(self) -> bool:

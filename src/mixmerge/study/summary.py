@@ -15,7 +15,7 @@ from mixmerge.report import schema
 from mixmerge.study import items, verdict
 from mixmerge.study.identity import Identity
 from mixmerge.study.items import Floats, Found, trial_name
-from mixmerge.study.session import best_of, weighted
+from mixmerge.study.session import best_of, objective_of, weighted
 from mixmerge.study.space import Point, with_values
 from mixmerge.study.storage import Recorded
 
@@ -178,8 +178,9 @@ def _interval(found: Estimate) -> schema.Interval:
 
 def _trial(records: Records, trial: Recorded) -> schema.Trial:
     outcome = trial.outcome
-    ratios = {group: list(ratio) for group, ratio in outcome.point.ratios.items()}
-    single = list(ratios.values())[0] if len(ratios) == 1 else None
+    groups = records.identity["groups"]
+    ratios = {group: list(outcome.point.ratios[group]) for group in groups if group in outcome.point.ratios}
+    single = ratios.get(groups[0]) if len(groups) == 1 else None
     means = outcome.scores
     row: schema.Trial = {
         "number": trial.number,
@@ -187,12 +188,12 @@ def _trial(records: Records, trial: Recorded) -> schema.Trial:
         "seed": records.identity["seed"],
         "state": STATES[outcome.state],  # type: ignore[typeddict-item]
         "validation": {task: {"mean": mean, "n": n} for task, (mean, n) in means.items()},
-        "objective": weighted(means, records.weights) if means else None,
+        "objective": objective_of(means, records.weights),
         "error": outcome.error or None,
         "seconds": {"merge": outcome.seconds[0], "evaluate": outcome.seconds[1]} if outcome.scores else None,
         "parameters": dict(outcome.point.values),
     }
-    if single is None:
+    if len(groups) > 1:
         row["ratios"] = ratios or None
     return row
 

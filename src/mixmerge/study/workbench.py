@@ -20,13 +20,14 @@ import numpy as np
 
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
-from mixmerge.evaluation import AnyTask, LiveBackend, LiveModel, load_tasks
+from mixmerge.evaluation import AnyTask, LiveBackend, LiveModel
 from mixmerge.plan import Plan
 from mixmerge.recipe import parse_recipe
 from mixmerge.sink import LiveSink
 from mixmerge.study.items import Floats, Indices
 from mixmerge.study.merging import Merger, write_skeleton
 from mixmerge.study.space import Point
+from mixmerge.study.tasks import study_tasks
 
 SCRATCH: Final = "scratch"
 CUSTOM: Final = "score"
@@ -40,13 +41,14 @@ Items = Mapping[str, Indices]
 class Setup:
     """What a process builds its workbench from; plain values, so that it travels.
 
-    recipe: canonical text. tasks: as the person named them. score: instead of tasks. compute: dtype the live model
+    recipe: canonical text. tasks, test_tasks: as the person named them. score: instead of tasks. compute: dtype the live model
     computes in, None for that of the merge. scratch: this study's folder for passing things.
     """
 
     recipe: str
     tasks: tuple[str, ...]
     scratch: Path
+    test_tasks: tuple[str, ...] = ()
     memory: int | None = None
     threads: int | None = None
     device: str = "cpu"
@@ -94,7 +96,7 @@ class Workbench:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.merger = Merger(parse_recipe(setup.recipe), memory=setup.memory, threads=setup.threads)
-        self.tasks: Mapping[str, AnyTask] = {task.name: task for task in load_tasks(setup.tasks)} if setup.tasks else {}
+        self.tasks: Mapping[str, AnyTask] = study_tasks(setup.tasks, setup.test_tasks)
         self._scratch = setup.scratch / f"process-{os.getpid()}"
         self._live: LiveModel | None = None
         self._faithful: bool | None = None
@@ -145,7 +147,7 @@ class Workbench:
     def _backend(self, live: LiveModel) -> LiveBackend:
         """One a model: it remembers the tokens of every item."""
         if self._scorer is None or self._scorer[0] is not live:
-            self._scorer = (live, LiveBackend(live, batch=self.setup.batch))
+            self._scorer = (live, LiveBackend(live, max_rows=self.setup.batch))
         return self._scorer[1]
 
     def _plain(self) -> Plan:

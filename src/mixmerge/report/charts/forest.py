@@ -22,6 +22,8 @@ def forest_chart(study: Study, width: float) -> Svg | None:
     parts: list[Svg] = []
     top = 0.0
     for measure, rows in blocks:
+        parts.append(text(0, top + 20, clipped(_title(measure), width if narrow else left - 8, 13), "title"))
+        top += 20 if narrow else 0
         parts += _block(study, measure, rows, (left, right), top, narrow)
         top += TITLE + ROW * len(rows) + 34
     label = "Differences on the same test items, with 95 % intervals"
@@ -32,6 +34,10 @@ def _rows(study: Study, measure: Measure) -> list[Paired]:
     return [pair for pair in study["paired"] if pair["task"] == measure.name]
 
 
+def _title(measure: Measure) -> str:
+    return measure.title + ("" if measure.goal == "maximize" else ", smaller is better")
+
+
 def _block(
     study: Study, measure: Measure, rows: Sequence[Paired], sides: tuple[float, float], top: float, narrow: bool
 ) -> list[Svg]:
@@ -39,11 +45,10 @@ def _block(
     ends = [0.0, *(row["low"] for row in rows), *(row["high"] for row in rows)]
     scale = Scale(*span(ends, least=measure.least), left, right)
     bottom = top + TITLE + ROW * len(rows)
-    goal = "" if measure.goal == "maximize" else ", smaller is better"
-    parts = [text(0, top + 20, clipped(measure.title + goal, left - 8, 13), "title")]
+    parts: list[Svg] = []
     for tick in ticks(scale.low, scale.high, 4 if narrow else 6):
         parts.append(line(scale(tick), top + TITLE - 6, scale(tick), bottom, "grid"))
-        parts.append(text(scale(tick), bottom + 16, measure.delta(tick), "tick", "middle"))
+        parts.append(text(scale(tick), bottom + 16, measure.step(tick), "tick", "middle"))
     parts.append(line(scale(0), top + TITLE - 10, scale(0), bottom, "zero"))
     worse, better = ("← worse", "better →") if measure.goal == "maximize" else ("← better", "worse →")
     parts.append(text(scale(0) - 8, top + 20, worse, "tick", "end"))

@@ -14,9 +14,10 @@ from typing import cast
 from mixmerge.report.advice import log_density
 from mixmerge.report.charts.marks import NARROW_BELOW, dot, grid_rows, interval_words, mixed, upright
 from mixmerge.report.reading import Measure, Merge, measures_of, merges_of, score_of, scored
-from mixmerge.report.schema import EQUAL, WINNER, Score, Study, Trial
+from mixmerge.report.schema import BASE, EQUAL, WINNER, Score, Study, Trial
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, path, picture, span, text
 
+ROOM_FOR_BASE = 1.7  # a base model so far off that the rest would lie flat is shown as an arrow
 PANEL, NARROW_PANEL, GAP, DENSITY, HEAD = 168, 136, 44, 62, 26
 
 
@@ -53,7 +54,7 @@ def ratio_chart(study: Study, width: float) -> Svg:
 
 def _frame(width: float, tested: int) -> _Frame:
     narrow = width < NARROW_BELOW
-    left, step = (36.0, 21.0) if narrow else (52.0, 38.0)
+    left, step = (36.0, 18.0) if narrow else (52.0, 38.0)
     beside = tested * step + (14 if narrow else 34) if tested else 12.0
     right = width - beside
     panel = NARROW_PANEL if narrow else PANEL
@@ -72,11 +73,11 @@ def _panel(study: Study, measure: Measure, frame: _Frame, tested: Sequence[Merge
     trials = [trial for trial in scored(study) if score_of(trial, measure) is not None and trial["ratio"]]
     scale = Scale(*_bounds(study, measure, trials), top + frame.panel, top)
     parts = [text(frame.left, top - 8, clipped(measure.title, frame.right - frame.left, 13), "title")]
-    parts += grid_rows(scale, frame.left, frame.right, measure)
     if tested:
         parts.append(
             el("rect", x=frame.tests - 4, y=top, width=frame.width - frame.tests + 4, height=frame.panel, class_="pane")
         )
+    parts += grid_rows(scale, frame.left, frame.width if tested else frame.right, measure)
     parts += _baselines(study, measure, frame, scale)
     parts += _dots(study, measure, frame, scale, trials)
     for index, merge in enumerate(tested):
@@ -85,18 +86,34 @@ def _panel(study: Study, measure: Measure, frame: _Frame, tested: Sequence[Merge
             words = interval_words(measure, score["mean"], score["low"], score["high"], score["n"])
             x = frame.tests + (index + 0.5) * frame.step
             tip = f"{merge.title}, test\n{measure.title}: {words}"
-            parts.append(upright(x, scale, score["low"], score["mean"], score["high"], mark=merge.mark, tip=tip))
+            if scale.low <= score["mean"] <= scale.high:
+                parts.append(upright(x, scale, score["low"], score["mean"], score["high"], mark=merge.mark, tip=tip))
+            else:
+                parts.append(_away(x, scale, score["mean"], mark=merge.mark, tip=tip))
     return parts
 
 
 def _bounds(study: Study, measure: Measure, trials: Sequence[Trial]) -> tuple[float, float]:
     values = [score["mean"] for trial in trials if (score := score_of(trial, measure)) is not None]
+    base: list[float] = []
     for table in (study["test"], study.get("baselines", {})):
-        for scores in cast("Mapping[str, Mapping[str, Score]]", table).values():
+        for merge, scores in cast("Mapping[str, Mapping[str, Score]]", table).items():
             known = scores.get(measure.name)
             if known is not None:
-                values += [known["mean"], known.get("low", known["mean"]), known.get("high", known["mean"])]
-    return span(values, least=measure.least)
+                ends = [known["mean"], known.get("low", known["mean"]), known.get("high", known["mean"])]
+                (base if merge == BASE else values).extend(ends)
+    near = span(values, least=measure.least)
+    whole = span([*values, *base], least=measure.least)
+    return whole if whole[1] - whole[0] < ROOM_FOR_BASE * (near[1] - near[0]) else near
+
+
+def _away(x: float, scale: Scale, value: float, *, mark: str, tip: str) -> Svg:
+    """An arrow to what lies beyond the scale."""
+    below = value < scale.low
+    y, point = (scale.start - 8, 5.0) if below else (scale.end + 8, -5.0)
+    arrow = path([(x - 5, y - point / 2), (x, y + point / 2), (x + 5, y - point / 2)], "away")
+    catch = el("rect", x=x - 9, y=y - 9, width=18.0, height=18.0, class_="catch")
+    return el("g", catch, arrow, class_=mark, data_tip=tip)
 
 
 def _baselines(study: Study, measure: Measure, frame: _Frame, scale: Scale) -> list[Svg]:
@@ -106,7 +123,7 @@ def _baselines(study: Study, measure: Measure, frame: _Frame, scale: Scale) -> l
     parts: list[Svg] = []
     for merge in merges_of(study, table.keys() - {WINNER}):
         score = table[merge.name].get(measure.name)
-        if score is None:
+        if score is None or not scale.low <= score["mean"] <= scale.high:
             continue
         low, high = score.get("low"), score.get("high")
         words = interval_words(measure, score["mean"], low, high, score["n"])
@@ -143,14 +160,19 @@ def _density(study: Study, frame: _Frame, top: float) -> list[Svg]:
     bottom, share = top + DENSITY, frame.share
     parts: list[Svg] = []
     if min(alpha) > 0:
-        steps = [index / 160 for index in range(161)]
+        steps = [0.0, *((1 - math.cos(math.pi * index / 120)) / 2 for index in range(1, 120)), 1.0]
         curve = [math.exp(log_density((x, 1 - x), alpha)) for x in steps]
-        cap = max(math.exp(log_density((x, 1 - x), alpha)) for x in (0.02, 0.5, 0.98, *steps[4:-4]))
+        cap = max(
+            math.exp(log_density((x, 1 - x), alpha))
+            for x in (0.015, 0.5, 0.985, *(x for x in steps if 0.015 < x < 0.985))
+        )
         height = Scale(0, cap, bottom, top + 8)
         points = [(share(x), height.inside(y)) for x, y in zip(steps, curve, strict=True)]
-        parts.append(path([(share(0), bottom), *points, (share(1), bottom)], "law", closed=True))
+        parts.append(path([(share(0), bottom), *points, (share(1), bottom)], "law-area", closed=True))
+        parts.append(path([point for point, y in zip(points, curve, strict=True) if y < cap], "law-line"))
         name = f"Beta({alpha[0]:g}, {alpha[1]:g})"
-        parts.append(text((share(0) + share(1)) / 2, bottom - 24, name, "law-name", "middle"))
+        won = next((trial["ratio"][0] for trial in study["trials"] if _won(study, trial) and trial["ratio"]), 0.0)
+        parts.append(text(share(0.5 if abs(won - 0.5) > 0.2 else 0.2), bottom - 26, name, "law-name", "middle"))
     for trial in study["trials"]:
         if trial["ratio"]:
             x = share(trial["ratio"][0])
@@ -196,7 +218,7 @@ def _axis(study: Study, frame: _Frame, bottom: float) -> list[Svg]:
 def _guides(study: Study, frame: _Frame, top: float, bottom: float) -> list[Svg]:
     """Where the winner stands, through all panels."""
     for trial in study["trials"]:
-        if trial["number"] == study["winner"] and trial["ratio"]:
+        if _won(study, trial) and trial["ratio"]:
             x = frame.share(trial["ratio"][0])
             words = f"winner λ = {trial['ratio'][0]:.3f}"
             anchor = "end" if trial["ratio"][0] > 0.5 else "start"
@@ -205,6 +227,10 @@ def _guides(study: Study, frame: _Frame, top: float, bottom: float) -> list[Svg]
                 text(x + (-7 if anchor == "end" else 7), bottom - DENSITY + 2, words, "guide-name", anchor),
             ]
     return []
+
+
+def _won(study: Study, trial: Trial) -> bool:
+    return trial["number"] == study["winner"]
 
 
 def _column_names(frame: _Frame, tested: Sequence[Merge], top: float) -> list[Svg]:

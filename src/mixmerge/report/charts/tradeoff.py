@@ -30,7 +30,7 @@ def tradeoff_charts(study: Study, width: float) -> list[Svg]:
 
 
 def _chart(study: Study, across: Measure, up: Measure, width: float) -> Svg:
-    height = min(width * 0.86, 400)
+    height = min(width * 0.86, 430)
     left, bottom = 46.0, height - 46
     scored = {trial["number"]: pair for trial in complete(study) if (pair := _pair(trial, across, up)) is not None}
     others = _others(study, across, up)
@@ -43,8 +43,13 @@ def _chart(study: Study, across: Measure, up: Measure, width: float) -> Svg:
     best = front(scored, (across.goal, up.goal))
     if len(best) > 1:
         parts.append(path([(x(scored[key][0]), y(scored[key][1])) for key in best], "front"))
-    parts += [_baseline(merge, a, b, across, up, (x, y)) for merge, a, b in others]
-    parts += _dots(study, scored, (x, y))
+    taken = [(x(a), y(b)) for a, b in scored.values()]
+    taken += [(x(a["mean"]), y(b["mean"])) for _, a, b in others]
+    marks = [
+        _baseline(merge, (x(a["mean"]), y(b["mean"])), _words(merge, ((across, a), (up, b))), (left, width - 12), taken)
+        for merge, a, b in others
+    ]
+    parts += [*_dots(study, scored, (x, y)), *marks]
     label = f"{up.title} against {across.title}, every draw on validation"
     return picture(width, height, label, *parts, class_="chart tradeoff-chart")
 
@@ -65,20 +70,35 @@ def _others(study: Study, across: Measure, up: Measure) -> list[tuple[Merge, Sco
     return found
 
 
-def _baseline(merge: Merge, a: Score, b: Score, across: Measure, up: Measure, scales: tuple[Scale, Scale]) -> Svg:
-    x, y = scales[0](a["mean"]), scales[1](b["mean"])
-    words = (
-        f"{measure.title}: {interval_words(measure, s['mean'], None, None, s['n'])}"
-        for measure, s in ((across, a), (up, b))
-    )
-    side = "end" if x > (scales[0].start + scales[0].end) / 2 else "start"
+def _baseline(
+    merge: Merge, at: tuple[float, float], tip: str, sides: tuple[float, float], taken: list[tuple[float, float]]
+) -> Svg:
+    """A diamond with its name where it hides the fewest dots."""
+    x, y = at
+    name = clipped(merge.title, 110)
+    width = len(name) * 6.6
+    places = [(x + 9, y + 4, "start"), (x - 9, y + 4, "end"), (x, y - 11, "middle"), (x, y + 20, "middle")]
+
+    def hidden(place: tuple[float, float, str]) -> float:
+        left = place[0] - {"start": 0.0, "middle": width / 2, "end": width}[place[2]]
+        covered = sum(left - 8 < px < left + width + 8 and place[1] - 20 < py < place[1] + 13 for px, py in taken)
+        return covered + (10 if left < sides[0] or left + width > sides[1] else 0)
+
+    spot = min(places, key=hidden)
+    start = spot[0] - {"start": 0.0, "middle": width / 2, "end": width}[spot[2]]
+    taken += [(start + width * part / 4, spot[1] - 4) for part in range(5)]  # later names keep off this one
     return el(
         "g",
         path([(x - 5, y), (x, y - 5), (x + 5, y), (x, y + 5)], "rhomb", closed=True),
-        text(x + (-9 if side == "end" else 9), y + 4, clipped(merge.title, 110), "label", side),
+        text(spot[0], spot[1], name, "label halo", spot[2]),
         class_=f"baseline {merge.mark}",
-        data_tip="\n".join((f"{merge.title}, validation", *words)),
+        data_tip=tip,
     )
+
+
+def _words(merge: Merge, pairs: tuple[tuple[Measure, Score], ...]) -> str:
+    lines = (f"{measure.title}: {interval_words(measure, s['mean'], None, None, s['n'])}" for measure, s in pairs)
+    return "\n".join((f"{merge.title}, validation", *lines))
 
 
 def _dots(study: Study, scored: dict[int, tuple[float, float]], scales: tuple[Scale, Scale]) -> list[Svg]:

@@ -1,0 +1,152 @@
+"""Scores from any server that speaks OpenAI's completions protocol: vLLM, SGLang, llama.cpp, transformers serve.
+
+`POST {url}/completions`, one request an item or choice, several at a time; the server batches them. Targets need
+nothing but text. Choices need `echo` with `logprobs`, as vLLM and SGLang offer them. Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar, final
+
+import numpy as np
+
+from mixmerge.errors import Problem
+from mixmerge.evaluation.backends import Backend
+from mixmerge.evaluation.generation import matches
+from mixmerge.evaluation.lm_eval_tasks import LmEvalTask
+from mixmerge.evaluation.problems import BackendError, TaskError, shorten
+from mixmerge.evaluation.tasks import AnyTask, ChoiceItem, Indices, Item, TargetItem
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Answer = Mapping[str, Any]
+_T = TypeVar("_T")
+
+TRIES: Final = 4
+PAUSE: Final = 0.5  # seconds before the second try; doubled before each further one
+MAX_ANSWER: Final = 50_000_000  # bytes
+TRANSIENT: Final = (408, 409, 429, 500, 502, 503, 504)
+
+
+@final
+class OpenAIBackend(Backend):
+    """url: up to and including the version, `http://localhost:8000/v1`. model: the name the server knows it by.
+
+    api_key: sent as a bearer token. workers: requests at a time. timeout: seconds for one answer. pause: seconds before
+    a failed request is tried again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        workers: int = 16,
+        timeout: float = 300.0,
+        pause: float = PAUSE,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            rule, cure = "the address of a server begins with http:// or https://", "such as http://localhost:8000/v1"
+            raise BackendError(Problem(rule, shorten(url), "url", cure))
+        self._url = url.rstrip("/").removesuffix("/completions") + "/completions"
+        self._model, self._workers, self._timeout, self._pause = model, workers, timeout, pause
+        self._headers = {"Content-Type": "application/json"}
+        if api_key is not None:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+
+    def score(self, task: AnyTask, indices: Sequence[int] | Indices) -> Floats:
+        if isinstance(task, LmEvalTask):
+            rule, cure = "a server scores items of JSONL files", "use the live backend for tasks of lm-eval"
+            raise TaskError(Problem(rule, "a task of lm-eval", f"task {task.name!r}", cure))
+        items = [task.items[int(index)] for index in indices]
+        with ThreadPoolExecutor(self._workers) as pool:
+            return np.array(list(pool.map(self._score, items)), dtype=np.float64)
+
+    def _score(self, item: Item) -> float:
+        if isinstance(item, TargetItem):
+            return float(matches(self._continuation(item), item.target))
+        values = [self._log_likelihood(item, choice) for choice in item.choices]
+        return float(int(np.argmax(values)) == item.answer)
+
+    def _continuation(self, item: TargetItem) -> str:
+        limit = len(item.target.encode("utf-8")) + 1
+        return self._ask({"prompt": item.prompt, "max_tokens": limit, "stop": ["\n"]}, _text)
+
+    def _log_likelihood(self, item: ChoiceItem, choice: str) -> float:
+        prompt, whole = item.prompt.rstrip(), item.prompt + choice
+        asked = {"prompt": whole, "max_tokens": 1, "echo": True, "logprobs": 1}
+        return self._ask(asked, lambda answer: _sum(answer, whole, len(prompt)))
+
+    def _ask(self, asked: Mapping[str, Any], read: Callable[[Answer], _T]) -> _T:
+        body = json.dumps({"model": self._model, "temperature": 0, **asked}).encode("utf-8")
+        answer = self._post(body)
+        try:
+            return read(answer["choices"][0])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            rule, cure = "the server answers as OpenAI's completions do", _cure(asked)
+            raise BackendError(Problem(rule, shorten(answer), self._url, cure)) from error
+
+    def _post(self, body: bytes) -> Any:
+        attempt = 1
+        while True:
+            try:
+                return self._once(body)
+            except (OSError, ValueError) as error:
+                if attempt == TRIES or not _transient(error):
+                    cure = "check address, model name and key, and that the server runs"
+                    raise BackendError(Problem("the server answers", _told(error), self._url, cure)) from error
+            time.sleep(self._pause * 2 ** (attempt - 1))
+            attempt += 1
+
+    def _once(self, body: bytes) -> Any:
+        request = urllib.request.Request(self._url, body, self._headers, method="POST")
+        with urllib.request.urlopen(request, timeout=self._timeout) as response:
+            data = response.read(MAX_ANSWER + 1)
+        if len(data) > MAX_ANSWER:
+            raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
+        return json.loads(data)
+
+
+def _text(answer: Answer) -> str:
+    return str(answer["text"])
+
+
+def _transient(error: Exception) -> bool:
+    """Whether another try may succeed."""
+    return error.code in TRANSIENT if isinstance(error, urllib.error.HTTPError) else True
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return shorten(f"{error.code} {error.reason}: {error.read(1000).decode('utf-8', 'replace')}")
+    return shorten(f"{type(error).__name__}: {error}")
+
+
+def _sum(answer: Answer, whole: str, prompt: int) -> float:
+    """Log-likelihood of `whole` from character `prompt` on: of the tokens that reach into it.
+
+    Some servers count what they put before a text; the echoed tokens tell how much that is.
+    """
+    found = answer["logprobs"]
+    shift = max(0, "".join(map(str, found["tokens"])).find(whole))
+    start, end = shift + prompt, shift + len(whole)
+    offsets, values = list(found["text_offset"]), list(found["token_logprobs"])
+    ends = [*offsets[1:], float("inf")]
+    parts = [
+        value for begin, until, value in zip(offsets, ends, values, strict=True) if begin < end and until > start
+    ]
+    if not parts:
+        raise ValueError("the prompt is not echoed")
+    return sum(float(value) for value in parts if value is not None)
+
+
+def _cure(asked: Mapping[str, Any]) -> str:
+    if "echo" in asked:
+        return "choices need a server that echoes prompts with logprobs (vLLM, SGLang); or use targets instead"
+    return "check that the address is that of the API, such as http://localhost:8000/v1"

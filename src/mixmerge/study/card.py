@@ -1,0 +1,61 @@
+"""The section a study adds to the card of a model it exports: how it was chosen, how good it is, what went in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixmerge.evaluation import Estimate
+from mixmerge.report.schema import WINNER
+from mixmerge.study.items import trial_name
+from mixmerge.study.storage import Recorded
+from mixmerge.study.summary import OBJECTIVE, Records, estimates, summary, tables
+
+
+def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mapping[str, str]]) -> str:
+    """Markdown. hashes: model -> file -> sha256."""
+    identity, winner = records.identity, records.winner
+    chosen = winner is not None and winner.number == trial.number
+    count = sum(one.state == "complete" for one in records.trials)
+    how = f"the best of {count} draws on the validation items" if chosen else f"one of {count} draws"
+    opening = (
+        f"Trial {trial.number} of a study with seed {identity['seed']} and sampler `{identity['sampler']}`: {how}."
+    )
+    parts = ["## How it was chosen", opening, _validation(records, trial)]
+    if chosen:
+        parts += _proof(records)
+    return "\n\n".join([*parts, _inputs(hashes)])
+
+
+def _validation(records: Records, trial: Recorded) -> str:
+    scores = records.scores(trial_name(trial.number), "validation")
+    found = estimates(scores, records.weights, records.identity["seed"])
+    return _table("On validation items, which it was chosen on", {"this model": found}) if scores else ""
+
+
+def _proof(records: Records) -> list[str]:
+    table = tables(records, "test")
+    if not table:
+        return []
+    named = {"this model" if label == WINNER else label: row for label, row in table.items()}
+    return [_table("On test items, held out", named), summary(records)["verdict"]["sentence"]]
+
+
+def _table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
+    tasks = list(next(iter(rows.values())))
+    head = "| model | " + " | ".join("mean" if task == OBJECTIVE else task for task in tasks) + " |"
+    lines = [f"{title}, with 95 % intervals:\n", head, "|---" * (len(tasks) + 1) + "|"]
+    lines += [f"| {label} | " + " | ".join(_cell(row[task]) for task in tasks) + " |" for label, row in rows.items()]
+    return "\n".join(lines)
+
+
+def _cell(found: Estimate) -> str:
+    if found.low == found.high:
+        return f"{found.mean:g}"
+    return f"{100 * found.mean:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f}, n = {found.n})"
+
+
+def _inputs(hashes: Mapping[str, Mapping[str, str]]) -> str:
+    lines = ["sha256 of the weights that went in:\n", "| model | file | sha256 |", "|---|---|---|"]
+    for label, files in hashes.items():
+        lines += [f"| `{label}` | {name} | `{digest}` |" for name, digest in files.items()]
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""The tasks of a study, from what a person names: loaded the same way in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mixmerge.errors import Problem
+from mixmerge.evaluation import AnyTask, Task, TaskError, load_tasks
+
+
+def study_tasks(tasks: Sequence[str], test_tasks: Sequence[str] = ()) -> Mapping[str, AnyTask]:
+    """By name. test_tasks: JSONL files with the items of the proof; all items of `tasks` are then for choosing.
+
+    A file NAME.jsonl or NAME.test.jsonl holds the test items of the task NAME. Raises TaskError with all problems.
+    """
+    found: dict[str, AnyTask] = {task.name: task for task in load_tasks(tasks)} if tasks else {}
+    if not test_tasks:
+        return found
+    tests = {task.name.removesuffix(".test"): task for task in load_tasks(test_tasks)}
+    problems = [problem for name in found | tests if (problem := _problem(name, found.get(name), tests.get(name)))]
+    if problems:
+        raise TaskError(problems)
+    return {name: _joined(task, tests[name]) for name, task in found.items()}
+
+
+def _problem(name: str, chosen: AnyTask | None, proved: AnyTask | None) -> Problem | None:
+    place = f"task {name!r}"
+    if chosen is None or proved is None:
+        found = "no items to choose on" if chosen is None else "no test items"
+        return Problem("tasks and test tasks are the same", found, place, "name the files alike, in both lists")
+    if not isinstance(chosen, Task) or not isinstance(proved, Task) or chosen.validation is not None:
+        return Problem("test items are given for JSONL files that are not divided yet", "", place, "leave them out")
+    shared = len(set(chosen.items) & set(proved.items))
+    cure = "remove them from one of the two files"
+    return Problem("no item is for choosing and for proving", f"{shared} items", place, cure) if shared else None
+
+
+def _joined(chosen: AnyTask, proved: AnyTask) -> AnyTask:
+    assert isinstance(chosen, Task), "checked before"
+    assert isinstance(proved, Task), "checked before"
+    return replace(chosen, items=(*chosen.items, *proved.items), validation=len(chosen.items))

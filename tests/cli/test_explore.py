@@ -1,0 +1,173 @@
+"""mixmerge explore, export and demo: each is one call of the library; what comes back is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.conftest import Cli
+from mixmerge import study
+from mixmerge.cli import live_table
+
+SUMMARY: dict[str, Any] = {
+    "test": {
+        "winner": {"add": {"mean": 0.9, "low": 0.85, "high": 0.95, "n": 100}},
+        "expert-a": {"add": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 100}, "sort": {"mean": 1, "low": 1, "high": 1}},
+    },
+    "spread": {"add": {"mean": 0.6, "sd": 0.1, "n": 8}},
+    "optimism": {"add": {"validation": 0.92, "test": 0.9, "difference": 0.02}},
+    "verdict": {"sentence": "The winner is better than the equal ratio.", "strength": "better"},
+    "trials": [{"number": 3, "ratio": [0.25, 0.75]}],
+    "winner": 3,
+    "law": {"sources": ["expert-a", "expert-b"]},
+    "command": "mixmerge merge recipe.yaml --ratio 0.25 -o OUT",
+}
+
+
+def called_with(monkeypatch: pytest.MonkeyPatch, name: str, answer: Any) -> dict[str, Any]:
+    """Replace a function of the library; returns what it is called with, once it is."""
+    seen: dict[str, Any] = {}
+
+    def fake(*words: Any, **options: Any) -> Any:
+        seen.update(options, words=words)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(study, name, fake)
+    return seen
+
+
+def test_explore(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = called_with(monkeypatch, "explore", SimpleNamespace(summary=SUMMARY))
+    code, out, err = cli(
+        "explore", "recipe.yaml", "study", "--tasks", "a.jsonl", "b.jsonl", "--draws", "8", "--weight", "a=2",
+        "--vary", "density=0.2,0.8", "--vary", "method=ties,linear", "--race", "--memory", "2GiB",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert seen["words"] == ("recipe.yaml", ["a.jsonl", "b.jsonl"])
+    assert seen["folder"] == "study"
+    assert seen["weights"] == {"a": 2.0}
+    assert seen["vary"] == {"density": [0.2, 0.8], "method": ["ties", "linear"]}
+    assert seen["race"] is True
+    assert seen["memory"] == 2**31
+    assert (seen["draws"], seen["sampler"], seen["listeners"]) == (8, "sobol", ())
+    assert "winner         90.0 [85.0, 95.0]" in out
+    assert "100.0 [100.0, 100.0]" in out
+    assert "60.0 ± 10.0 (mean ± sd of 8 draws on validation)" in out
+    assert "optimism  add: +2.0" in out
+    assert "verdict   The winner is better than the equal ratio." in out
+    assert "winner    draw 3: 0.25 expert-a, 0.75 expert-b" in out
+    assert "again     mixmerge merge recipe.yaml --ratio 0.25 -o OUT" in out
+    assert out.endswith("report    study/report.html\n")
+
+
+def test_explore_without_a_winner(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = SUMMARY | {"test": {}, "spread": {}, "optimism": {}, "winner": None, "command": None}
+    called_with(monkeypatch, "explore", SimpleNamespace(summary=nothing))
+    code, out, _ = cli("explore", "recipe.yaml", "study", "--tasks", "a")
+    assert code == 0
+    assert out.splitlines()[0].startswith("verdict")
+    several = SUMMARY | {"trials": [{"number": 3, "ratio": None}]}
+    called_with(monkeypatch, "explore", SimpleNamespace(summary=several))
+    assert "winner    draw 3\n" in cli("explore", "recipe.yaml", "study", "--tasks", "a").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explore", "recipe.yaml", "study", "more"),
+        ("explore", "recipe.yaml", "study", "--tasks", "a", "--weight", "a"),
+        ("explore", "recipe.yaml", "study", "--tasks", "a", "--weight", "a=b"),
+        ("explore", "recipe.yaml", "study", "--tasks", "a", "--vary", "density"),
+        ("explore", "recipe.yaml", "study", "--tasks", "a", "--memory", "1"),
+        ("export", "nowhere", "out", "--trial", "-1"),
+    ],
+)
+def test_wrong_words(words: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if "1" in words:
+        words = (*words[:-1], "1X")
+    monkeypatch.chdir(tmp_path)
+    assert cli(*words).code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_stopped(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, words in (("explore", ("explore", "r", "s", "--tasks", "a")), ("demo", ("demo",))):
+        called_with(monkeypatch, name, KeyboardInterrupt())
+        code, _, err = cli(*words)
+        assert code == 130
+        assert "goes on" in err
+
+
+def test_export(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = called_with(monkeypatch, "export", [Path("out/a"), Path("out/b")])
+    code, out, _ = cli("export", "study", "out", "--trial", "4", "--push-to-hub", "me/model")
+    assert (code, out) == (0, "out/a\nout/b\n")
+    assert seen["words"] == ("study", "out")
+    assert (seen["trial"], seen["push_to_hub"], seen["pareto"]) == (4, "me/model", False)
+
+
+def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimate = SimpleNamespace(mean=0.8, low=0.75, high=0.85, n=200)
+    pair = SimpleNamespace(
+        name="adder + sorter", ratio=(0.4, 0.6), scores={"winner": estimate, "equal": estimate}, spread=(0.5, 0.1),
+        optimism=0.01, loaded=0.8, verdict="No difference can be shown.", winner=Path("d/w"), report=Path("d/r.html"),
+    )  # fmt: skip
+    cells = tuple(
+        SimpleNamespace(pair="adder + sorter", dare=dare, m3=m3, single=(0.5, 0.1) if m3 else None, chosen=estimate)
+        for dare in (False, True)
+        for m3 in (False, True)
+    )
+    found = SimpleNamespace(
+        pairs=(pair,), two_by_two=cells, draws=16, winner=Path("d/w"), report=Path("d/r.html"), seconds=61.2
+    )
+    seen = called_with(monkeypatch, "demo", found)
+    code, out, err = cli("demo", "--out", "d", "--overwrite")
+    assert (code, err) == (0, "")
+    assert seen["words"] == ("d",)
+    assert (seen["draws"], seen["seed"], seen["overwrite"]) == (16, 0, True)
+    for text in ("best of 16 draws is ratio 0.4, 0.6", "80.0  [75.0, 85.0]", "loaded again by transformers: 80.0",
+                 "No difference can be shown.", "with DARE, with M³", "50.0 ± 10.0"):  # fmt: skip
+        assert text in out
+    assert out.endswith("time      61 s\nwinner    d/w\nreport    d/r.html\n")
+
+
+def test_live_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with live_table.watched(quiet=False) as listeners:
+        assert listeners == ()  # no terminal
+    monkeypatch.setattr(live_table, "is_terminal", lambda: True)
+    with live_table.watched(quiet=True) as listeners:
+        assert listeners == ()
+    with live_table.watched(quiet=False) as (tell,):
+        tell(study.Stage("baselines"))
+        tell(study.StudyStarted("s", 4, 0, "sobol", ("a",), ("x", "y"), ("through a temporary checkpoint",)))
+        tell(study.Proving("equal", "validation"))
+        for number in range(3):
+            tell(study.TrialStarted(number, 4))
+            tell(done(number))
+        tell(study.Proving("winner", "test"))
+    _, err = capsys.readouterr()
+    assert "note: through a temporary checkpoint" in err
+    assert "scoring winner on the test items" in err
+    assert "3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left" in err
+    assert "0.25, 0.75" in err
+
+
+def done(number: int) -> study.TrialDone:
+    failed = number == 2
+    return study.TrialDone(
+        number, 4, number + 1, "failed" if failed else "complete", {"model": (0.25, 0.75)}, {"a": 0.75},
+        None if failed else 0.75, 0.75, 1, 2.0, 65.0, "out of memory" if failed else "",
+    )  # fmt: skip
+
+
+def test_ratio_of_groups() -> None:
+    groups = done(0)
+    object.__setattr__(groups, "ratios", {"a": (0.5, 0.5), "b": (0.5, 0.5)})
+    assert live_table.ratio_text(groups) == "2 groups"
+    object.__setattr__(groups, "ratios", {})
+    assert live_table.ratio_text(groups) == ""

@@ -1,0 +1,66 @@
+"""Every code block of the README and the docs runs, and prints what the page says. See `docs.blocks`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from docs.blocks import LANGUAGES, PAGES, ROOT, ZOO, Session, blocks, commands, fragment, play, steady, workplace
+from mixmerge.recipe import parse_recipe
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    assert text.count("\n```") % 2 == 0, "a block is not closed"
+    with workplace() as folder:
+        session = Session(folder)
+        for block in blocks(text):
+            assert block.language in LANGUAGES
+            if block.language == "console":
+                for command, printed in commands(block.body):
+                    now = session.run(shlex.split(command.replace("\\\n", " ")))
+                    assert steady(now) == steady(printed), f"{page}: {command}\nrun: python tests/docs/blocks.py"
+            elif block.language == "yaml" and block.word in ("", "fragment"):
+                parse_recipe(fragment(block.body) if block.word else block.body, page)
+            else:
+                play(block, session)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{page} links to {target}"
+
+
+def test_zoo_is_where_the_pages_look_for_it() -> None:
+    assert {path.name for path in ZOO.iterdir()} >= {"base", "adder", "sorter", "flipper"}
+
+
+def test_every_recipe_key_is_explained() -> None:
+    from mixmerge.recipe import schema
+
+    page = (ROOT / "docs/recipe.md").read_text("utf-8")
+    groups = (schema.RECIPE_KEYS, schema.SLICE_KEYS, schema.SLICE_SOURCE_KEYS, schema.DARE_KEYS, schema.MIXUP_KEYS)
+    for key in {key for group in groups for key in group}:
+        assert f"`{key}`" in page, f"docs/recipe.md says nothing of {key}"
+
+
+def test_every_key_of_the_json_plan_is_explained() -> None:
+    from cli.test_plan import INNER_KEYS, MODEL_KEYS, PLAN_KEYS
+
+    page = (ROOT / "docs/plan.md").read_text("utf-8")
+    for key in PLAN_KEYS.union(MODEL_KEYS, *INNER_KEYS.values()):
+        assert f"`{key}`" in page, f"docs/plan.md says nothing of {key}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from mixmerge.cli import COMMANDS
+
+    page = (ROOT / "README.md").read_text("utf-8")
+    for name in COMMANDS:
+        assert f"`mixmerge {name}" in page

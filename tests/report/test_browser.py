@@ -1,0 +1,172 @@
+"""The page in a real browser: no console message, no request, charts drawn, words inside their pictures, tables sort.
+
+Needs Chromium and its driver (Debian: apt-get install chromium chromium-driver). Screenshots go to MIXMERGE_PICTURES
+where that names a folder, else to a temporary one.
+"""
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixmerge.report import html
+from report import made_up
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="no Chromium with driver here: apt-get install chromium chromium-driver"
+)
+webdriver = pytest.importorskip("selenium.webdriver")
+
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+KINDS = ("single", "three", "four", "grouped", "running", "several")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def opened(browser: Any, folder: Path, summary: dict[str, Any], width: int = 1200, scheme: str = "light") -> Path:
+    """Show a report's page; the file it lies in."""
+    page = folder / "report.html"
+    page.write_text(html(summary), encoding="utf-8")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wished = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wished})
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(page.as_uri())
+    return page
+
+
+def requests(browser: Any) -> list[str]:
+    """Addresses asked for since the page was opened."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+def photograph(browser: Any, path: Path, height: int = 0) -> None:
+    size = browser.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
+    clip = {"x": 0, "y": 0, "width": size[0], "height": height or min(size[1], 16000), "scale": 1}
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_opens_clean(browser: Any, tmp_path: Path, kind: str, width: int, scheme: str) -> None:
+    page = opened(browser, tmp_path, getattr(made_up, kind)(), width, scheme)
+    assert browser.get_log("browser") == []
+    assert {url for url in requests(browser) if not url.startswith("data:")} == {page.as_uri()}
+    charts = browser.execute_script(
+        "return [...document.querySelectorAll('svg.chart')].map((c) => c.getBoundingClientRect().height)"
+    )
+    assert sum(height > 100 for height in charts) >= 3
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    folder = Path(os.environ.get("MIXMERGE_PICTURES", tmp_path))
+    photograph(browser, folder / f"{kind}-{scheme}-{width}.png")
+    assert (folder / f"{kind}-{scheme}-{width}.png").stat().st_size > 20_000
+
+
+OUTSIDE = """
+  const out = [];
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    const frame = chart.getBoundingClientRect();
+    if (!frame.width) continue;
+    for (const words of chart.querySelectorAll("text")) {
+      const box = words.getBoundingClientRect();
+      if (box.left < frame.left - 8 || box.right > frame.right + 8 || box.top < frame.top - 4
+          || box.bottom > frame.bottom + 4) out.push(chart.getAttribute("class") + ": " + words.textContent);
+    }
+  }
+  return out;
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [1200, 390])
+def test_words_stay_inside_their_picture(browser: Any, tmp_path: Path, kind: str, width: int) -> None:
+    """Even in a wide font."""
+    opened(browser, tmp_path, getattr(made_up, kind)(), width)
+    browser.execute_script("document.documentElement.style.setProperty('--sans', 'DejaVu Sans, Verdana, sans-serif')")
+    assert browser.execute_script(OUTSIDE) == []
+
+
+def test_hostile_text_runs_nothing(browser: Any, tmp_path: Path) -> None:
+    from report.test_text import hostile
+
+    opened(browser, tmp_path, hostile("single"))
+    assert browser.get_log("browser") == []
+    browser.execute_script("document.querySelector('[data-tip]').dispatchEvent("
+                           "new PointerEvent('pointerover', {bubbles: true}))")  # fmt: skip
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.querySelectorAll('img, #tip *').length") == 0
+
+
+def column(browser: Any, index: int) -> list[str]:
+    rows = "[...document.querySelectorAll('table.trials tbody tr')]"
+    return list(browser.execute_script(f"return {rows}.map((row) => row.cells[{index}].dataset.sort)"))
+
+
+def test_the_table_sorts_with_missing_scores_last(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, made_up.single())
+    heading = "document.querySelectorAll('table.trials th button')[3]"  # the second task, which two trials lack
+    for order in (-1, 1):
+        browser.execute_script(f"{heading}.click()")
+        values = column(browser, 3 + 1 - 1)
+        known = [float(value) for value in values if value]
+        assert known == sorted(known, reverse=order < 0)
+        assert values[-2:] == ["", ""] or values[-1] == ""
+    assert browser.execute_script(f"return {heading}.parentElement.getAttribute('aria-sort')") == "ascending"
+
+
+def test_a_row_lights_its_draw(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, made_up.single())
+    point = "new PointerEvent('pointerover', {bubbles: true})"
+    browser.execute_script(f"document.querySelector('tr[data-trial=\"7\"]').dispatchEvent({point})")
+    lit = browser.execute_script("return [...document.querySelectorAll('.lit')].map((m) => m.dataset.trial)")
+    assert set(lit) == {"7"}
+    assert len(lit) > 8
+    browser.execute_script(f"document.querySelector('circle[data-trial=\"7\"]').dispatchEvent({point})")
+    words = browser.execute_script("return document.getElementById('tip').textContent")
+    assert words.startswith("trial 7 (winner)")
+    assert browser.execute_script("return document.getElementById('tip').hidden") is False
+
+
+def test_light_and_dark_differ_and_can_be_switched(browser: Any, tmp_path: Path) -> None:
+    look = "return getComputedStyle(document.body).backgroundColor"
+    opened(browser, tmp_path, made_up.single(), scheme="light")
+    light = browser.execute_script(look)
+    opened(browser, tmp_path, made_up.single(), scheme="dark")
+    dark = browser.execute_script(look)
+    assert light != dark
+    browser.execute_script("document.getElementById('theme').click()")
+    assert browser.execute_script(look) == light
+
+
+def test_prints(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, made_up.single(), scheme="dark")
+    paper = {"printBackground": True, "paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": False}
+    printed = browser.execute_cdp_cmd("Page.printToPDF", paper)
+    data = base64.b64decode(printed["data"])
+    (Path(os.environ.get("MIXMERGE_PICTURES", tmp_path)) / "single.pdf").write_bytes(data)
+    assert data.startswith(b"%PDF")
+    assert browser.get_log("browser") == []
