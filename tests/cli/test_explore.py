@@ -130,7 +130,7 @@ def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, err) == (0, "")
     assert seen["words"] == ("d",)
     assert (seen["draws"], seen["seed"], seen["overwrite"]) == (16, 0, True)
-    for text in ("best of 16 draws is ratio 0.4, 0.6", "80.0  [75.0, 85.0]", "loaded again by transformers: 80.0",
+    for text in ("best of 16 draws is ratio 0.4, 0.6", "winner          80.0   [75.0, 85.0]", "loaded again by transformers: 80.0",
                  "No difference can be shown.", "with DARE, with M³", "50.0 ± 10.0"):  # fmt: skip
         assert text in out
     assert out.endswith("time      61 s\nwinner    d/w\nreport    d/r.html\n")
@@ -153,7 +153,7 @@ def test_live_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     _, err = capsys.readouterr()
     assert "note: through a temporary checkpoint" in err
     assert "scoring winner on the test items" in err
-    assert "3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left" in err
+    assert "3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left" in " ".join(err.split())
     assert "0.25, 0.75" in err
 
 

@@ -114,6 +114,8 @@ def fragment(body: str) -> str:
     lines = [line for key, line in _RECIPE.items() if not re.search(rf"^{key}:", body, re.MULTILINE)]
     if re.search("^slices:", body, re.MULTILINE):
         lines.remove(_RECIPE["models"])
+    if "weight:" in body:
+        lines.remove(_RECIPE["mixup"])
     return "\n".join([*lines, body])
 
 

@@ -142,6 +142,17 @@ def test_every_draw_is_in_every_chart_that_shows_draws() -> None:
         assert seen.count(str(trial["number"])) == expected, trial
 
 
+def test_two_hundred_draws_are_no_burden() -> None:
+    summary = {"version": 1, **made_up.study(count=200)}
+    assert len(html(summary)) < 900_000
+
+
+def test_a_source_keeps_its_colour_through_all_studies() -> None:
+    page = html(made_up.several())  # add + sort, add + flip, sort + flip
+    for palette in ("--s0:var(--c0);--s1:var(--c1)", "--s0:var(--c0);--s1:var(--c2)", "--s0:var(--c1);--s1:var(--c2)"):
+        assert page.count(f'style="{palette}"') == 2
+
+
 def test_a_sampler_that_learns_gives_no_advice() -> None:
     page = html(made_up.grouped())
     assert "learns from scores" in page

@@ -52,6 +52,9 @@ def explore(
     backend: Annotated[str, typer.Option("--backend", help="Who evaluates: transformers or openai.")] = "transformers",
     url: Annotated[str | None, typer.Option("--url", help="Of the server, for --backend openai.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, ...")] = "cpu",
+    compute: Annotated[
+        str | None, typer.Option("--compute", help="Dtype models compute in: float32, bfloat16 or float16.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help="Items at once.")] = None,
     memory: Annotated[str, MEMORY] = "1GiB",
     threads: Annotated[int | None, THREADS] = None,
@@ -64,7 +67,7 @@ def explore(
     if more and not tasks:
         found, cure = " ".join(more), "say the tasks after --tasks"
         raise UsageError(Problem("explore takes two words: RECIPE STUDY_DIR", found, COMMAND_LINE, cure))
-    options: dict[str, Any] = {"sampler": sampler, "objective": objective}
+    words: dict[str, Any] = {"sampler": sampler, "objective": objective, "backend": backend, "compute": compute}
     from mixmerge import study
 
     try:
@@ -72,9 +75,9 @@ def explore(
             done = study.explore(
                 recipe, [*(tasks or []), *(more or [])], folder=study_dir, draws=draws, seed=seed,
                 validation_fraction=validation_fraction, test_tasks=test_tasks or [], weights=_weights(weight or []),
-                vary=_ranges(vary or []), race=race, workers=workers, storage=storage, backend=backend, url=url,
+                vary=_ranges(vary or []), race=race, workers=workers, storage=storage, url=url,
                 device=device, batch_size=batch_size, memory=parse_size(memory, "--memory"), threads=threads,
-                listeners=listeners, **options,
+                listeners=listeners, **words,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise StoppedError("every draw that ended is kept; the same command goes on") from None

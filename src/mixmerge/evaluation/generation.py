@@ -1,8 +1,8 @@
 """Greedy continuations of a batch, judged against targets while they grow.
 
-An own loop over the model's forward pass with its key-value cache: one step is one call. A row is decided as soon as its
-text can no longer become the target, and decided rows leave the batch when they are half of it, so wrong answers cost
-few steps. It knows tokens and one model.
+An own loop over the model's forward pass with its key-value cache: one step is one call. A row is decided as soon as
+its text can no longer become the target, and decided rows leave the batch when they are half of it, so wrong answers
+cost few steps. It knows tokens and one model.
 """
 
 from __future__ import annotations

@@ -129,5 +129,3 @@ def _is_text(value: object) -> bool:
 
 def _is_number(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
-
-

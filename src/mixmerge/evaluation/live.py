@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from mixmerge.checkpoint import from_torch_name
 from mixmerge.errors import Problem, extra_missing
@@ -18,6 +18,9 @@ from mixmerge.evaluation.problems import LiveModelError, shorten
 from mixmerge.sink import LiveTensor
 
 Compute = Literal["bfloat16", "float16", "float32"]
+
+_FAILURES: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, AssertionError)
+"""What transformers, tokenizers and torch raise for folders and devices they cannot use."""
 
 
 @final
@@ -51,10 +54,11 @@ class LiveModel:
                     trust_remote_code=False,
                     output_loading_info=True,
                 )
-            _check_complete(place, sorted(info["missing_keys"]))
-            return cls(model, _tokenizer(transformers, place), device=device)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            live = cls(model, _tokenizer(transformers, place), device=device)
+        except _FAILURES as error:
             raise _unloadable(place, error) from error
+        _check_complete(place, sorted(info["missing_keys"]))
+        return live
 
     @classmethod
     def skeleton(cls, folder: str | Path, *, device: str = "cpu", dtype: Compute | None = None) -> LiveModel:
@@ -76,7 +80,7 @@ class LiveModel:
                 settings = transformers.GenerationConfig.from_pretrained(place, local_files_only=True)
                 model.generation_config = settings
             return cls(model, _tokenizer(transformers, place), device=device)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except _FAILURES as error:
             raise _unloadable(place, error) from error
 
     def tensors(self) -> Mapping[str, LiveTensor]:
@@ -88,7 +92,10 @@ class LiveModel:
         memory = self._memory()
         broken = [name for name, tensor in memory.items() if not tensor.is_contiguous()]
         if broken:
-            rule, cure = "parameters lie in memory element after element", "evaluate the merge from a written checkpoint"
+            rule, cure = (
+                "parameters lie in memory element after element",
+                "evaluate the merge from a written checkpoint",
+            )
             raise LiveModelError(Problem(rule, ", ".join(broken[:5]), "live model", cure))
         return {name: _view(tensor) for name, tensor in memory.items()}
 
@@ -136,7 +143,7 @@ class LiveModel:
         embedding = self.model.get_input_embeddings().weight
         for name, tensor in self.model.state_dict(keep_vars=True).items():
             key = (tensor.data_ptr(), tuple(tensor.shape))
-            if key not in found or tensor is embedding and found[key][1] is not embedding:
+            if key not in found or (tensor is embedding and found[key][1] is not embedding):
                 found[key] = (name, tensor)
         return {name: tensor.detach() for name, tensor in found.values()}
 
@@ -194,5 +201,5 @@ def _view(tensor: Any) -> LiveTensor:
 
 def _unloadable(folder: Path, error: Exception) -> LiveModelError:
     rule = "transformers can load the model"
-    cure = "check config.json and the tokenizer files; models that bring their own code are not run"
+    cure = "check config.json, tokenizer files and device; models that bring their own code are not run"
     return LiveModelError(Problem(rule, shorten(f"{type(error).__name__}: {error}"), str(folder), cure))

@@ -1,8 +1,9 @@
 """Tasks of lm-eval, prepared, asked and scored by lm-eval itself on a model in memory.
 
 One number an item comes out: the task's main metric, the first one that is a mean over items with larger being
-better. Few-shot examples are drawn anew for every item from a seed of its own, so that an item's prompt does not depend on
-which other items are asked. A task folder may bring Python code, and lm-eval runs it: name only folders you trust.
+better. Few-shot examples are drawn anew for every item from a seed of its own, so that an item's prompt does not
+depend on which other items are asked. A task folder may bring Python code, and lm-eval runs it: name only folders you
+trust.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ from mixmerge.evaluation.problems import TaskError, shorten
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWSHOT_SEED: Final = 1234
+SETTINGS: Final = (
+    "output_type", "description", "doc_to_text", "doc_to_choice", "doc_to_target", "target_delimiter",
+    "fewshot_delimiter", "num_fewshot", "generation_kwargs",
+)  # fmt: skip
+"""What of a task's YAML its prompts depend on."""
 
 
 @final
 class LmEvalTask:
-    """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: whose values are the scores."""
+    """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: the scores are its values."""
 
     validation: int | None = None  # lm-eval's scored set is divided like any other
 
@@ -46,12 +52,10 @@ class LmEvalTask:
 
     @cached_property
     def fingerprint(self) -> str:
-        """xxh3-128 of name, metric, version, prompt template and items."""
-        task = self._task
-        template = [getattr(task.config, key, None) for key in ("doc_to_text", "doc_to_target", "doc_to_choice")]
-        head = [self.name, self.metric, str(task.VERSION), str(task.OUTPUT_TYPE), task.config.num_fewshot]
-        told = [*head, *(item for item in template if isinstance(item, str | list))]
-        lines = [json.dumps(told, default=str), *map(_text, self._docs)]
+        """xxh3-128 of name, metric, version, settings and items; what a task computes in Python is not seen."""
+        settings = {key: getattr(self._task.config, key, None) for key in SETTINGS}
+        plain = {key: value for key, value in settings.items() if not callable(value)}
+        lines = [self.name, self.metric, str(self._task.VERSION), _text(plain), *map(_text, self._docs)]
         return xxhash.xxh3_128_hexdigest("\n".join(lines).encode("utf-8"))
 
     @cached_property

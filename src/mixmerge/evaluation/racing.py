@@ -1,14 +1,14 @@
 """Racing: evaluate draws on growing subsets of the same items, and drop those that are clearly not the best.
 
 The rule. Items are revealed in tuples, one of each task, in random order; the value of a tuple is the weighted sum of
-its scores, scaled into [0, 1]. Against every draw b somebody bets, with capital 1 at the start, for a portfolio of the draws
-in the race: before a tuple is revealed they give draw a the share w_a, larger the better a did so far, and their capital
-is multiplied by 1 + stake (sum of w_a value of a - value of b). If b is the best draw this cannot be expected to
-grow, whatever the shares and however the draws are correlated; nor can the average over a grid of stakes. Draw b is
-dropped when that average reaches 1 / alpha. By Ville's inequality this ever happens to the best draw, or to any one of
-several equally good ones, with probability at most alpha, for any number of looks and draws, provided the items are a
-random sample of what the draws are to be good at (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
-variables by betting").
+its scores, scaled into [0, 1]. Against every draw b somebody bets, with capital 1 at the start, on a portfolio of the
+draws in the race: before a tuple is revealed they give draw a the share w_a, larger the better a did so far, and then
+their capital is multiplied by 1 + stake (sum of w_a value of a - value of b). If b is the best draw this cannot be
+expected to grow, whatever the shares and however the draws are correlated; nor can the average over a grid of stakes.
+Draw b is dropped when that average reaches 1 / alpha. By Ville's inequality this ever happens to the best draw, or to
+any one of several equally good ones, with probability at most alpha, for any number of looks and draws, provided the
+items are a random sample of what the draws are to be good at (Waudby-Smith and Ramdas 2024, "Estimating means of
+bounded random variables by betting").
 
 It knows scores and item numbers; it knows no models and no tasks.
 """

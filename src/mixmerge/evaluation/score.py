@@ -121,7 +121,9 @@ class Scorer:
     ) -> bool:
         width, count = length(batch[-1]), len(batch)
         kept = 1 if first is None else width - min(map(first, batch))
-        return count > self._max_rows or count * width > self._max_tokens or count * kept * self._vocabulary > MAX_LOGITS
+        return (
+            count > self._max_rows or count * width > self._max_tokens or count * kept * self._vocabulary > MAX_LOGITS
+        )
 
 
 def _stops(model: Any) -> list[int]:

@@ -138,9 +138,7 @@ def _sum(answer: Answer, whole: str, prompt: int) -> float:
     start, end = shift + prompt, shift + len(whole)
     offsets, values = list(found["text_offset"]), list(found["token_logprobs"])
     ends = [*offsets[1:], float("inf")]
-    parts = [
-        value for begin, until, value in zip(offsets, ends, values, strict=True) if begin < end and until > start
-    ]
+    parts = [value for begin, until, value in zip(offsets, ends, values, strict=True) if begin < end and until > start]
     if not parts:
         raise ValueError("the prompt is not echoed")
     return sum(float(value) for value in parts if value is not None)

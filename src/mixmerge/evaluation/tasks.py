@@ -36,7 +36,7 @@ class ChoiceItem:
 @final
 @dataclass(frozen=True, slots=True)
 class TargetItem:
-    """Scored 1 where the greedy continuation of `prompt`, up to the newline and without spaces at its end, is `target`."""
+    """Scored 1 where the greedy continuation of `prompt`, up to the newline, without spaces at its end, is `target`."""
 
     prompt: str
     target: str

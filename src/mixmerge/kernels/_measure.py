@@ -44,7 +44,9 @@ def _histogram_tile(bits, count, low_bits, width, shift, below, table):
         stop = min(start + _GROUP, count)
         fewer, fewer_high = _count_group(bits, start, stop, low_bits, high_bits)
         total += fewer
-        if fewer_high > fewer:
+        if width == np.uint32(1):
+            table[0] += np.int64(fewer_high) - np.int64(fewer)
+        elif fewer_high > fewer:
             _bin_group(bits, start, stop, low_bits, width, shift, table)
     below[0] += total
 

@@ -127,15 +127,20 @@ def rule_elect_mean(x, n, count, low):
 
 @part
 def rule_elect_mix_pair(x, n, count, low):
-    out, sign = x[n + 1], x[n + 2]
-    elected = _elect(x, n, count, low.majority, sign)
+    """Fused, as the paper's main case: turned to the elected sign, what agrees is positive; rounding is symmetric."""
+    out, sums, majority = x[n + 1], x[n + 2], low.majority
+    total(x, n, count, sums)
     first, second, base, w0, w1, scale = x[0], x[1], x[n], low.weights[0], low.weights[1], low.scale
     for i in range(count):
-        a = first[i] if first[i] * sign[i] > _ZERO else _ZERO
-        b = second[i] if second[i] * sign[i] > _ZERO else _ZERO
-        both = (a != _ZERO) & (b != _ZERO)
-        out[i] = base[i] + scale * ((w0 * a + w1 * b) if both else (a + b))
-    return elected
+        value = sums[i]
+        sign = _ONE if value > _ZERO else (-_ONE if value < _ZERO else majority)
+        a, b = first[i] * sign, second[i] * sign
+        a = a if a > _ZERO else _ZERO
+        b = b if b > _ZERO else _ZERO
+        mixed = w0 * a + w1 * b
+        merged = (mixed if b > _ZERO else a) if a > _ZERO else b
+        out[i] = base[i] + scale * (sign * merged + _ZERO)
+    return sum_of_signs(sums, count)
 
 
 @part

@@ -10,7 +10,7 @@ from mixmerge.report import wording
 from mixmerge.report.check import studies_of, validate
 from mixmerge.report.reading import groups_of, measures_of, score_of, shown, varying, winner_of
 from mixmerge.report.schema import Grid, Study, Trial, Value
-from mixmerge.report.views import StudyView, cost_rows, grid_view, study_view
+from mixmerge.report.views import StudyView, cost_rows, grid_view, study_views
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 _LONGEST_ERROR = 200
@@ -26,8 +26,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         parts += [f"# {escaped(summary['title'])}", escaped(summary.get("intro", ""))]
         parts += [f"> {escaped(note)}" for note in summary.get("notes", [])]
         parts += [_grid(grid) for grid in summary.get("grids", [])]
-    for index, study in enumerate(studies):
-        parts += _study(study, study_view(study, f"study-{index + 1}"), "##" if many else "#")
+    for study, view in zip(studies, study_views(studies), strict=True):
+        parts += _study(study, view, "##" if many else "#")
     parts += [_environment(summary["environment"], summary.get("created", ""))]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mixmerge.errors import extra_missing
 from mixmerge.report.check import studies_of, validate
 from mixmerge.report.svg import Svg
-from mixmerge.report.views import grid_view, study_view
+from mixmerge.report.views import grid_view, study_views
 from mixmerge.report.wording import GLOSSARY
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def html(summary: Mapping[str, Any]) -> str:
     """The page of a report. Raises ReportError where it breaks the schema, MissingExtraError without Jinja."""
     validate(summary)
-    studies = [study_view(study, f"study-{index + 1}") for index, study in enumerate(studies_of(summary))]
+    studies = study_views(studies_of(summary))
     script = _own("script.js")
     many = "studies" in summary
     grids = list(summary.get("grids", [])) if many else []
@@ -39,7 +39,6 @@ def html(summary: Mapping[str, Any]) -> str:
             grids=[grid_view(grid) for grid in grids],
             study_grids={view.key: [grid_view(grid) for grid in view.study.get("grids", [])] for view in studies},
             environment=summary["environment"],
-            running=any(view.study["state"] == "running" for view in studies),
             glossary=GLOSSARY,
             style=_own("style.css"),
             script=script,

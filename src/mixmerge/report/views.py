@@ -20,9 +20,11 @@ from mixmerge.report.charts import (
 from mixmerge.report.charts.parallel import axes_left_out
 from mixmerge.report.check import compared
 from mixmerge.report.reading import (
+    COLOURS,
     Measure,
     Merge,
     complete,
+    describe,
     groups_of,
     measures_of,
     merges_of,
@@ -84,6 +86,7 @@ class TrialRow:
     """A trial in the table; sort keys beside what is shown."""
 
     number: int
+    about: str
     state: str
     won: bool
     groups: list[tuple[str, list[Share]]]
@@ -124,6 +127,7 @@ class StudyView:
     """One study's part of the page."""
 
     key: str
+    palette: str
     study: Study
     badge: str
     how: str
@@ -154,8 +158,17 @@ class StudyView:
     costs: list[tuple[str, str]]
 
 
-def study_view(study: Study, key: str) -> StudyView:
-    """Everything the page shows of a study."""
+def study_views(studies: Sequence[Study]) -> list[StudyView]:
+    """What the page shows of each study. A source keeps its colour through all of them."""
+    labels = list(dict.fromkeys(label for study in studies for label in study["law"]["sources"]))
+    return [
+        study_view(study, f"study-{index + 1}", [labels.index(label) for label in study["law"]["sources"]])
+        for index, study in enumerate(studies)
+    ]
+
+
+def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
+    """Everything the page shows of a study. colours: of its sources, as numbers in the page's palette."""
     sources = len(study["law"]["sources"])
     single = one_ratio(study)
     pair, triple = single and sources == 2, single and sources == 3
@@ -166,6 +179,7 @@ def study_view(study: Study, key: str) -> StudyView:
     drawn = bool(scored(study))
     return StudyView(
         key=key,
+        palette=";".join(f"--s{i % COLOURS}:var(--c{c % COLOURS})" for i, c in enumerate(colours)),
         study=study,
         badge=wording.BADGES[study["verdict"]["strength"]],
         how=wording.how_drawn(study),
@@ -309,6 +323,7 @@ def _trial_row(study: Study, trial: Trial) -> TrialRow:
     groups = _shares(study, trial)
     return TrialRow(
         number=trial["number"],
+        about=describe(study, trial),
         state=trial["state"],
         won=trial["number"] == study["winner"],
         groups=groups,

@@ -86,7 +86,7 @@ def explore(
     task for itself; the winner is the best mean in either case. vary: [low, high] of alpha, density, drop_rate, scale,
     or a list of methods, beside the ratio. race: drop draws that are clearly not the best before they answered all
     items. workers: processes. storage: an Optuna storage URL (default: journal.log in the folder). device, compute:
-    where and in which dtype models compute (default: the dtype of the merge). memory, threads: of the merging.
+    where and in which dtype models compute (default: float32 on a CPU, else the dtype of the merge). memory, threads: of the merging.
 
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.

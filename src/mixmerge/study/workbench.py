@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
-from mixmerge.evaluation import AnyTask, LiveBackend, LiveModel
+from mixmerge.evaluation import AnyTask, LiveBackend, LiveModel, split
 from mixmerge.plan import Plan
 from mixmerge.recipe import parse_recipe
 from mixmerge.sink import LiveSink
@@ -42,7 +42,7 @@ class Setup:
     """What a process builds its workbench from; plain values, so that it travels.
 
     recipe: canonical text. tasks, test_tasks: as the person named them. score: instead of tasks. compute: dtype the live model
-    computes in, None for that of the merge. scratch: this study's folder for passing things.
+    computes in, None for float32 on a CPU, else that of the merge. scratch: this study's folder for passing things.
     """
 
     recipe: str
@@ -162,12 +162,17 @@ class Workbench:
         merge_to_folder(plan, out, version=api.package_version(), overwrite=True)
         return self._load(out)
 
+    @property
+    def compute(self) -> Any:
+        """The dtype models compute in; None: as stored."""
+        return computing(self.setup)
+
     def _skeleton(self, plan: Plan) -> LiveModel:
         folder = write_skeleton(plan, self._scratch / "skeleton")
-        return LiveModel.skeleton(folder, device=self.setup.device, dtype=self.setup.compute)
+        return LiveModel.skeleton(folder, device=self.setup.device, dtype=self.compute)
 
     def _load(self, folder: Path) -> LiveModel:
-        return LiveModel.load(folder, device=self.setup.device, dtype=self.setup.compute)
+        return LiveModel.load(folder, device=self.setup.device, dtype=self.compute)
 
     def close(self) -> None:
         """Let go of the models, and of what lies in the scratch folder."""
@@ -175,3 +180,14 @@ class Workbench:
         shutil.rmtree(self._scratch, ignore_errors=True)
         with suppress(OSError):
             self.setup.scratch.rmdir()
+
+
+def computing(setup: Setup) -> Any:
+    """CPUs compute in float32 unless told otherwise: bfloat16 is slower there, and less exact."""
+    return "float32" if setup.compute is None and setup.device == "cpu" else setup.compute
+
+
+def score_folder(folder: Path, tasks: Sequence[str], *, compute: Any = None) -> dict[str, Floats]:
+    """A checkpoint on disk, loaded by transformers and scored on the test items of tasks that are divided."""
+    backend = LiveBackend(LiveModel.load(folder, dtype=compute))
+    return {name: backend.score(task, split(task, 0.5, 0).test) for name, task in study_tasks(tasks).items()}

@@ -10,6 +10,7 @@ from mixmerge.report.schema import Paired, Study
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, picture, span, text, ticks
 
 ROW, TITLE = 26.0, 34.0
+ROOM = 60.0  # that a word beside the line of no difference needs
 
 
 def forest_chart(study: Study, width: float) -> Svg | None:
@@ -51,8 +52,10 @@ def _block(
         parts.append(text(scale(tick), bottom + 16, measure.step(tick), "tick", "middle"))
     parts.append(line(scale(0), top + TITLE - 10, scale(0), bottom, "zero"))
     worse, better = ("← worse", "better →") if measure.goal == "maximize" else ("← better", "worse →")
-    parts.append(text(scale(0) - 8, top + 20, worse, "tick", "end"))
-    parts.append(text(scale(0) + 8, top + 20, better, "tick"))
+    if scale(0) - left > ROOM:
+        parts.append(text(scale(0) - 8, top + 20, worse, "tick", "end"))
+    if right - scale(0) > ROOM:
+        parts.append(text(scale(0) + 8, top + 20, better, "tick"))
     titles = {merge.name: merge for merge in merges_of(study, {row["a"] for row in rows} | {row["b"] for row in rows})}
     for index, row in enumerate(rows):
         y = top + TITLE + ROW * (index + 0.5)

@@ -84,6 +84,6 @@ def _draws(study: Study, measure: Measure, scale: Scale, y: float) -> list[Svg]:
             continue
         share = trial["ratio"][0] if pair and trial["ratio"] else 0.5
         style = f"--at:{100 * share:.1f}%"
-        mark = dot(study, trial, scale(score["mean"]), y, style=style, shade="mix" if pair else "plain")
+        mark = dot(study, trial, scale(score["mean"]), y, style=style, shade="mix" if pair else "lone")
         (last if trial["number"] == study["winner"] else parts).append(mark)
     return parts + last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mixmerge.report.reading import Measure, describe
+from mixmerge.report.reading import Measure
 from mixmerge.report.schema import Study, Trial
 from mixmerge.report.svg import Scale, Svg, el, join, line, text, ticks
 
@@ -24,7 +24,7 @@ def shaded(place: float) -> str:
 
 
 def dot(study: Study, trial: Trial, x: float, y: float, *, style: str, shade: str = "mix") -> Svg:
-    """A draw, ringed if it is the winner."""
+    """A draw, ringed if it is the winner. Its words are in the table of trials, once for all charts."""
     won = trial["number"] == study["winner"]
     state = " pruned" if trial["state"] == "pruned" else ""
     mark = el(
@@ -35,7 +35,6 @@ def dot(study: Study, trial: Trial, x: float, y: float, *, style: str, shade: st
         class_=f"draw {shade}{state}",
         style=style,
         data_trial=str(trial["number"]),
-        data_tip=describe(study, trial),
     )
     return join((el("circle", cx=x, cy=y, r=9.5, class_="ring"), mark)) if won else mark
 

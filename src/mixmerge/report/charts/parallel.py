@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from mixmerge.report.charts.marks import NARROW_BELOW, ranked
 from mixmerge.report.reading import (
     complete,
-    describe,
     groups_of,
     objective_of,
     one_ratio,
@@ -116,7 +115,6 @@ def _lines(study: Study, trials: list[Trial], axes: list[Axis], places: list[flo
                 drawn,
                 style=f"--at:{100 * ranks[index]:.1f}%",
                 data_trial=str(trial["number"]),
-                data_tip=describe(study, trial),
             )
         )
     return parts
@@ -124,10 +122,11 @@ def _lines(study: Study, trials: list[Trial], axes: list[Axis], places: list[flo
 
 def _axis(axis: Axis, x: float, scale: Scale, step: float, *, raised: bool, last: bool) -> list[Svg]:
     crowded = step < 84
+    style = ("title", "end") if last else ("axis-name", "middle")
     name = clipped(axis.name, step * (1.9 if crowded else 1) - 6, 12)
     parts = [
         el("line", x1=x, x2=x, y1=scale.start, y2=scale.end, class_="axis-line strong" if last else "axis-line"),
-        text(x, 32 if raised or not crowded else 14, name, "title" if last else "axis-name", "middle"),
+        text(x + 46 if last else x, 32 if raised or not crowded else 14, name, *style),
     ]
     for value, words in axis.labels:
         parts.append(text(x + 6, scale(value) + 4, clipped(words, step), "tick halo"))

@@ -76,13 +76,13 @@ def _baseline(
     """A diamond with its name where it hides the fewest dots."""
     x, y = at
     name = clipped(merge.title, 110)
-    width = len(name) * 6.6
+    width = len(name) * 7.3
     places = [(x + 9, y + 4, "start"), (x - 9, y + 4, "end"), (x, y - 11, "middle"), (x, y + 20, "middle")]
 
     def hidden(place: tuple[float, float, str]) -> float:
         left = place[0] - {"start": 0.0, "middle": width / 2, "end": width}[place[2]]
         covered = sum(left - 8 < px < left + width + 8 and place[1] - 20 < py < place[1] + 13 for px, py in taken)
-        return covered + (10 if left < sides[0] or left + width > sides[1] else 0)
+        return covered + (1000 if left < sides[0] or left + width > sides[1] else 0)
 
     spot = min(places, key=hidden)
     start = spot[0] - {"start": 0.0, "middle": width / 2, "end": width}[spot[2]]

@@ -10,6 +10,11 @@
     tip.style.left = Math.max(8, x) + "px";
     tip.style.top = Math.max(8, below ? event.clientY + gap : event.clientY - gap - box.height) + "px";
   };
+  const about = (mark) => {
+    if (!mark || mark.tagName === "TR") return "";
+    const row = mark.closest("article").querySelector(`tr[data-trial="${mark.dataset.trial}"]`);
+    return row ? row.dataset.about : "";
+  };
   let lit = [];
   const light = (holder) => {
     for (const mark of lit) mark.classList.remove("lit");
@@ -22,10 +27,11 @@
     article.classList.add("dim");
   };
   document.addEventListener("pointerover", (event) => {
-    const spoken = event.target.closest("[data-tip]");
-    tip.hidden = !spoken;
-    if (spoken) { tip.textContent = spoken.dataset.tip; place(event); }
-    light(event.target.closest("[data-trial]"));
+    const trial = event.target.closest("[data-trial]");
+    const words = event.target.closest("[data-tip]")?.dataset.tip ?? about(trial);
+    tip.hidden = !words;
+    if (words) { tip.textContent = words; place(event); }
+    light(trial);
   });
   document.addEventListener("pointermove", (event) => { if (!tip.hidden) place(event); });
   document.addEventListener("pointerleave", () => { tip.hidden = true; light(null); });
