@@ -130,7 +130,8 @@ def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, err) == (0, "")
     assert seen["words"] == ("d",)
     assert (seen["draws"], seen["seed"], seen["overwrite"]) == (16, 0, True)
-    for text in ("best of 16 draws is ratio 0.4, 0.6", "winner          80.0   [75.0, 85.0]", "loaded again by transformers: 80.0",
+    for text in ("best of 16 draws is ratio 0.4, 0.6", "winner          80.0   [75.0, 85.0]",
+                 "loaded again by transformers: 80.0",
                  "No difference can be shown.", "with DARE, with M³", "50.0 ± 10.0"):  # fmt: skip
         assert text in out
     assert out.endswith("time      61 s\nwinner    d/w\nreport    d/r.html\n")

@@ -56,7 +56,9 @@ def odd(make: Make) -> Set:
     base = models.grid(ODD_SHAPES, 1)
     sources = [models.stepped(base, seed) for seed in (2, 3, 4)]
     dtypes = ["float16", models.BF16, "float32"]
-    return make("odd", models.cast(base, models.BF16), [models.cast(s, t) for s, t in zip(sources, dtypes, strict=True)])
+    return make(
+        "odd", models.cast(base, models.BF16), [models.cast(s, t) for s, t in zip(sources, dtypes, strict=True)]
+    )
 
 
 @pytest.fixture(scope="session")

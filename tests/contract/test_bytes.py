@@ -81,7 +81,9 @@ class _Stopper:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.n == 2 and case.dare in (None, "random", "magnitude")], ids=lambda case: case.id
+    "case",
+    [case for case in CASES if case.n == 2 and case.dare in (None, "random", "magnitude")],
+    ids=lambda case: case.id,
 )
 def test_an_interruption_does_not_show(case: Case, odd: Set, tmp_path: Path) -> None:
     recipe = case.recipe(odd.sources, odd.base)
@@ -97,7 +99,9 @@ def test_an_interruption_does_not_show(case: Case, odd: Set, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F64"])
-@pytest.mark.parametrize("case", [case for case in CASES if case.n == 2 and case.dare is None], ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.n == 2 and case.dare is None], ids=lambda case: case.id
+)
 def test_every_element_type(case: Case, dtype: str, odd: Set, tmp_path: Path) -> None:
     """All inputs of one type: blocks, threads and kernels do not show, and the output has that type."""
     kind = DTYPES[dtype].numpy

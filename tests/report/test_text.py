@@ -142,6 +142,14 @@ def test_every_draw_is_in_every_chart_that_shows_draws() -> None:
         assert seen.count(str(trial["number"])) == expected, trial
 
 
+def test_the_first_sentence_is_the_headline() -> None:
+    summary = made_up.single()
+    summary["verdict"]["sentence"] = "It won by 3.1 points (95 % interval 0.2 to 6.0). Against the best parent it lost."
+    page = html(summary)
+    assert '<h1 class="verdict">It won by 3.1 points (95 % interval 0.2 to 6.0).</h1>' in page
+    assert '<p class="lead further">Against the best parent it lost.</p>' in page
+
+
 def test_two_hundred_draws_are_no_burden() -> None:
     summary = {"version": 1, **made_up.study(count=200)}
     assert len(html(summary)) < 900_000

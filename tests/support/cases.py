@@ -36,7 +36,14 @@ class Case:
     @property
     def id(self) -> str:
         extra = [f"{key}-{value}".lower() for key, value in self.parameters.items()]
-        parts = [self.dialect, self.name, *extra, self.dare and f"dare-{self.dare}", self.mixup and "mixup", str(self.n)]
+        parts = [
+            self.dialect,
+            self.name,
+            *extra,
+            self.dare and f"dare-{self.dare}",
+            self.mixup and "mixup",
+            str(self.n),
+        ]
         return "/".join(part for part in parts if part)
 
     @property

@@ -50,27 +50,26 @@ class _View:
         self._live.update(self._table())
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        shown = Table(title=Text(self._doing), caption=self._caption(), title_justify="left", caption_justify="left")
+        shown = Table()
         for name in ("draw", "ratio", "validation", "seconds", ""):
             shown.add_column(name, justify="left" if name in ("ratio", "") else "right")
         for trial in self._last:
             mark = "best" if trial.number == trial.best_number else trial.error or trial.state
             value = "" if trial.value is None else f"{trial.value:.4f}"
             shown.add_row(str(trial.number), Text(ratio_text(trial)), value, f"{trial.seconds:.1f}", Text(mark))
-        return shown
+        return Group(Text(self._doing), *([shown] if self._last else []), Text(self._progress()))
 
-    def _caption(self) -> Any:
-        from rich.text import Text
-
+    def _progress(self) -> str:
         if not self._last:
-            return None
+            return ""
         last = self._last[-1]
         best = "none yet" if last.best is None else f"{last.best:.4f} (draw {last.best_number})"
         left = time.strftime("%H:%M:%S", time.gmtime(last.left))
-        return Text(f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {left} left")
+        return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {left} left"
 
 
 def ratio_text(trial: TrialDone) -> str:

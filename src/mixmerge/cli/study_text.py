@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mixmerge.cli.plan_text import WIDTH
 from mixmerge.cli.tables import table
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ def study_text(summary: Mapping[str, Any]) -> str:
 
     summary: the content of report.json (docs/report-schema.md).
     """
-    lines = [*_test_table(summary["test"]), *_spread(summary), f"verdict   {summary['verdict']['sentence']}"]
+    verdict = _wrapped("verdict   ", summary["verdict"]["sentence"])
+    lines = [*_test_table(summary["test"]), *_spread(summary), verdict]
     winner = next((trial for trial in summary["trials"] if trial["number"] == summary["winner"]), None)
     if winner is not None and winner["ratio"] is not None:
         ratio = ", ".join(
@@ -73,7 +76,7 @@ def _pair(pair: PairResult, draws: int) -> str:
             table(rows, indent="  "),
             f"  all draws on validation {mean:.1f} ± {sd:.1f}; optimism of the winner {100 * pair.optimism:+.1f}",
             f"  winner written to {pair.winner}, loaded again by transformers: {100 * pair.loaded:.1f}",
-            f"  {pair.verdict}",
+            _wrapped("  ", pair.verdict),
         ]
     )
 
@@ -81,7 +84,11 @@ def _pair(pair: PairResult, draws: int) -> str:
 def _two_by_two(demo: Demo) -> str:
     rows = [["pair, DARE, M³", "single draw", f"best of {demo.draws} on test"]]
     rows += [[_cell_name(cell), _single(cell), _chosen(cell)] for cell in demo.two_by_two]
-    return "with and without DARE and M³\n" + table(rows, indent="  ")
+    return "with and without DARE and M³ (which draws; without it there is one merge)\n" + table(rows, indent="  ")
+
+
+def _wrapped(head: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def _cell_name(cell: TwoByTwo) -> str:

@@ -5,6 +5,7 @@ torch, transformers and lm-eval load only when a model is loaded or an lm-eval t
 
 from mixmerge.evaluation.backends import Backend, LiveBackend
 from mixmerge.evaluation.live import LiveModel
+from mixmerge.evaluation.lm_eval_tasks import LmEvalTask
 from mixmerge.evaluation.loading import load_task, load_tasks
 from mixmerge.evaluation.numbers import (
     Estimate,
@@ -30,6 +31,7 @@ __all__ = [
     "LiveBackend",
     "LiveModel",
     "LiveModelError",
+    "LmEvalTask",
     "OpenAIBackend",
     "Race",
     "Round",

@@ -35,7 +35,7 @@ SETTINGS: Final = (
 
 @final
 class LmEvalTask:
-    """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: the scores are its values."""
+    """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: whose values count."""
 
     validation: int | None = None  # lm-eval's scored set is divided like any other
 

@@ -130,6 +130,8 @@ class StudyView:
     palette: str
     study: Study
     badge: str
+    headline: str
+    further: str
     how: str
     law: str
     pair: bool
@@ -169,6 +171,7 @@ def study_views(studies: Sequence[Study]) -> list[StudyView]:
 
 def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
     """Everything the page shows of a study. colours: of its sources, as numbers in the page's palette."""
+    headline, further = wording.headline(study["verdict"]["sentence"])
     sources = len(study["law"]["sources"])
     single = one_ratio(study)
     pair, triple = single and sources == 2, single and sources == 3
@@ -182,6 +185,8 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         palette=";".join(f"--s{i % COLOURS}:var(--c{c % COLOURS})" for i, c in enumerate(colours)),
         study=study,
         badge=wording.BADGES[study["verdict"]["strength"]],
+        headline=headline,
+        further=further,
         how=wording.how_drawn(study),
         law=wording.law_name(study),
         pair=pair,

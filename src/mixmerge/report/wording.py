@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mixmerge.report.advice import ENOUGH, FROM_THE_LAW, Draw, Estimate, advise, best_of, preferred
@@ -10,12 +11,10 @@ from mixmerge.report.reading import (
     PERCENT,
     Measure,
     groups_of,
-    measures_of,
     merges_of,
     objective_of,
     scored,
     signless,
-    varying,
 )
 from mixmerge.report.schema import EQUAL, WINNER, Optimism, Study, Task
 
@@ -104,6 +103,12 @@ def plural(count: int, one: str) -> str:
 def with_points(measure: Measure, value: float) -> str:
     """A signed difference with its unit."""
     return f"{measure.delta(value)} {measure.points}".strip()
+
+
+def headline(sentences: str) -> tuple[str, str]:
+    """The first sentence, and the rest."""
+    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z])", sentences.strip(), maxsplit=1)
+    return parts[0], parts[1] if len(parts) > 1 else ""
 
 
 def comparison(study: Study) -> str:
@@ -240,9 +245,3 @@ def task_line(name: str, task: Task) -> str:
         f"{name}: {task['metric']}{goal}, {plural(task['validation_n'], 'validation item')}, "
         f"{plural(task['test_n'], 'test item')}{guess}"
     )
-
-
-def summary_line(study: Study) -> str:
-    """How many measures, merges and draws there are; for a table of contents."""
-    extra = f", {', '.join(varying(study))} varied" if varying(study) else ""
-    return f"{plural(len(measures_of(study)), 'score')}, {plural(len(study['trials']), 'draw')}{extra}"

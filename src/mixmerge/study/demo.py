@@ -24,12 +24,13 @@ from mixmerge.study.explore import explore
 from mixmerge.study.export import export
 from mixmerge.study.study import Study
 from mixmerge.study.summary import estimates
-from mixmerge.study.workbench import score_folder
+from mixmerge.study.workbench import one_thread, score_folder
 
 EXPERTS: Final = {"adder": "add", "sorter": "sort", "flipper": "flip"}
 """Expert -> the task it was trained for."""
 
 DROP_RATE: Final = 0.2
+BATCH: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,15 @@ def demo(
     began, place = time.perf_counter(), Path(folder)
     if overwrite:
         _remove(place)
+    with one_thread():
+        return _run(place, began, draws=draws, seed=seed, threads=threads, listeners=tuple(listeners))
+
+
+def _run(place: Path, began: float, *, draws: int, listeners: Sequence[StudyListener], **settings: Any) -> Demo:
     results, cells, summaries = [], [], []
     for pair in combinations(EXPERTS, 2):
-        plain, dared = (
-            _study(place, pair, dare, draws=draws, seed=seed, threads=threads, listeners=listeners)
-            for dare in (False, True)
-        )
+        plain = _study(place, pair, dare=False, draws=draws, listeners=listeners, **settings)
+        dared = _study(place, pair, dare=True, draws=draws, listeners=listeners, parents_of=plain.folder, **settings)
         _tell(listeners, "writing the winner and loading it again", plain.folder)
         results.append(_result(plain, pair))
         cells += [*_cells(plain, pair, dare=False), *_cells(dared, pair, dare=True)]
@@ -133,9 +137,10 @@ def pair_tasks(pair: Sequence[str]) -> list[str]:
     return [str(zoo() / "tasks" / name) for name in names]
 
 
-def _study(place: Path, pair: Sequence[str], dare: bool, **settings: Any) -> Study:
+def _study(place: Path, pair: Sequence[str], *, dare: bool, **settings: Any) -> Study:
     folder = place / ("-".join(pair) + ("-dare" if dare else ""))
-    return explore(pair_recipe(pair, dare=dare), pair_tasks(pair), folder=folder, compute="float32", **settings)
+    recipe, tasks = pair_recipe(pair, dare=dare), pair_tasks(pair)
+    return explore(recipe, tasks, folder=folder, compute="float32", batch_size=BATCH, **settings)
 
 
 def _remove(place: Path) -> None:
@@ -155,7 +160,7 @@ def _result(study: Study, pair: Sequence[str]) -> PairResult:
     """Write the winner, load it again, and gather what the study found."""
     summary = study.summary
     (winner,) = export(study.folder, study.folder / "winner", overwrite=True)
-    scores = score_folder(winner, pair_tasks(pair), compute="float32")
+    scores = score_folder(winner, pair_tasks(pair), compute="float32", batch=BATCH)
     loaded = estimates(scores, study.records.weights, study.identity["seed"])[OBJECTIVE].mean
     spread = summary["spread"][OBJECTIVE]
     return PairResult(

@@ -20,16 +20,16 @@ from mixmerge.report.schema import OBJECTIVE
 from mixmerge.study.crew import make_crew
 from mixmerge.study.describe import describe
 from mixmerge.study.events import Stage, StudyListener, StudyStarted
-from mixmerge.study.identity import open_identity, refuse_strange
+from mixmerge.study.identity import FILE, Identity, open_identity, read_identity, refuse_strange
 from mixmerge.study.merging import law_of
-from mixmerge.study.proof import baselines, prove, score_baselines
+from mixmerge.study.proof import baselines, prove, score_baselines, take_over
 from mixmerge.study.race import race_all
 from mixmerge.study.samplers import Sampler, make_sampler
 from mixmerge.study.session import Session, draw_all
 from mixmerge.study.space import Space, make_space, parse_vary
 from mixmerge.study.storage import FolderLock, Storage, finished
 from mixmerge.study.study import Study
-from mixmerge.study.workbench import CUSTOM, SCRATCH, ScoreFunction, Setup, Workbench
+from mixmerge.study.workbench import CUSTOM, SCRATCH, Parent, ScoreFunction, Setup, Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ def explore(
     memory: int | None = None,
     threads: int | None = None,
     score: ScoreFunction | None = None,
+    parents_of: str | Path | None = None,
     listeners: Sequence[StudyListener] = (),
 ) -> Study:
     """Draw ratios, merge each into a live model, choose on validation items, prove on test items, report.
@@ -87,6 +88,8 @@ def explore(
     or a list of methods, beside the ratio. race: drop draws that are clearly not the best before they answered all
     items. workers: processes. storage: an Optuna storage URL (default: journal.log in the folder). device, compute:
     where and in which dtype models compute (default: float32 on a CPU, else the dtype of the merge). memory, threads: of the merging.
+    parents_of: folder of a study of the same models, tasks, seed and dtype, whose scores of parents and base are taken
+    over; another study is ignored.
 
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.
@@ -103,7 +106,7 @@ def explore(
         batch=MAX_ROWS if batch_size is None else batch_size, test_tasks=tuple(str(task) for task in test_tasks),
     )  # fmt: skip
     with closing(Workbench(setup)) as bench:
-        return _run(place, setup, bench, asked, tuple(listeners))
+        return _run(place, setup, bench, asked, None if parents_of is None else Path(parents_of), tuple(listeners))
 
 
 def _check(asked: _Asked, tasks: Sequence[object]) -> None:
@@ -126,7 +129,14 @@ def _check(asked: _Asked, tasks: Sequence[object]) -> None:
         raise PlanError(problems)
 
 
-def _run(place: Path, setup: Setup, bench: Workbench, asked: _Asked, listeners: tuple[StudyListener, ...]) -> Study:
+def _run(
+    place: Path,
+    setup: Setup,
+    bench: Workbench,
+    asked: _Asked,
+    known: Path | None,
+    listeners: tuple[StudyListener, ...],
+) -> Study:
     splits = _splits(bench.tasks, asked)
     plan = bench.merger.plan
     space = make_space(law_of(plan), tuple(plan.ratios), parse_vary(asked.vary, plan.recipe))
@@ -155,6 +165,8 @@ def _run(place: Path, setup: Setup, bench: Workbench, asked: _Asked, listeners: 
             session.tell(
                 StudyStarted(str(place), asked.draws, done, asked.sampler, tuple(splits), labels, plan.notes)
             )
+            if known is not None and _same_parents(identity, known):
+                take_over(place, known, [name for name in subjects if isinstance(subjects[name], Parent)])
             score_baselines(session, subjects, "validation", splits)
             (race_all if asked.race else draw_all)(session)
             session.tell(Stage("proof", str(place)))
@@ -163,6 +175,15 @@ def _run(place: Path, setup: Setup, bench: Workbench, asked: _Asked, listeners: 
     session.tell(Stage("report", str(place)))
     study.report()
     return study
+
+
+def _same_parents(identity: Identity, other: Path) -> bool:
+    """Whether another study scored the same parents on the same items."""
+    keys = ("inputs", "models", "tasks", "seed", "validation_fraction", "compute")
+    if not (other / FILE).is_file():
+        return False
+    theirs = read_identity(other)
+    return all(identity[key] == theirs.get(key) for key in keys)
 
 
 def _splits(tasks: Mapping[str, AnyTask], asked: _Asked) -> dict[str, Split]:

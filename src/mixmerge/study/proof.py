@@ -5,25 +5,22 @@ The choice is made on validation items; test items are looked at once, for the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-
+from mixmerge import fileio
 from mixmerge.errors import MixmergeError, Problem
-from mixmerge.evaluation import Estimate, Split
+from mixmerge.evaluation import Split
 from mixmerge.plan import Plan
 from mixmerge.study import items
-from mixmerge.study.crew import Crew
-from mixmerge.study.events import Proving, StudyListener
-from mixmerge.study.items import Floats, Found, trial_name
+from mixmerge.study.events import Proving
+from mixmerge.study.items import Found, trial_name
 from mixmerge.study.merging import Merger
 from mixmerge.study.session import Session, best_of
 from mixmerge.study.space import Space
 from mixmerge.study.storage import Recorded
-from mixmerge.study.workbench import Job, Parent, Plain, Result, Subject
+from mixmerge.study.workbench import Items, Job, Parent, Plain, Result, Subject
 
 EQUAL, PLAIN, BASE = "equal", "plain", "base"
 
@@ -58,20 +55,24 @@ def baselines(space: Space, merger: Merger) -> dict[str, Subject]:
 def score_baselines(session: Session, subjects: Mapping[str, Subject], split: str, chosen: Mapping[str, Split]) -> None:
     """Score on one split all that were not scored yet. Raises ScoringError."""
     wanted = {task: parts.validation if split == "validation" else parts.test for task, parts in chosen.items()}
-    missing = {
-        name: subject
-        for name, subject in subjects.items()
-        if not _complete(items.read(items.path_of(session.folder, name, split)), wanted)
-    }
-    for name, subject in missing.items():
-        session.tell(Proving(name, split))
-        session.crew.submit(Job(name, subject, wanted))
-    for _ in missing:
+    waiting = deque(name for name in subjects if not _known(session.folder, name, split, wanted))
+    running = 0
+    while waiting or running:
+        while waiting and running < session.crew.size:
+            name = waiting.popleft()
+            session.tell(Proving(name, split))
+            session.crew.submit(Job(name, subjects[name], wanted, remembered=True))
+            running += 1
         job, result = session.crew.next()
+        running -= 1
         _store(session.folder, job.name, split, result)
 
 
-def _complete(found: Found, wanted: Mapping[str, np.ndarray]) -> bool:
+def _known(folder: Path, name: str, split: str, wanted: Items) -> bool:
+    return _complete(items.read(items.path_of(folder, name, split)), wanted)
+
+
+def _complete(found: Found, wanted: Items) -> bool:
     return all(task in found and found[task].keys() >= set(chosen.tolist()) for task, chosen in wanted.items())
 
 
@@ -91,3 +92,13 @@ def prove(session: Session, subjects: Mapping[str, Subject], splits: Mapping[str
     chosen: Subject = winner.outcome.point
     score_baselines(session, {trial_name(winner.number): chosen, **subjects}, "test", splits)
     return winner
+
+
+def take_over(folder: Path, other: Path, names: Sequence[str]) -> None:
+    """Item scores of parents and base from another study; the caller knows that they are the same models and items."""
+    for name in names:
+        for split in ("validation", "test"):
+            source, target = items.path_of(other, name, split), items.path_of(folder, name, split)
+            if source.is_file() and not target.exists():
+                target.parent.mkdir(exist_ok=True)
+                fileio.atomic_write(target, source.read_bytes())

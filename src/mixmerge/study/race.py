@@ -34,10 +34,11 @@ class _Runner:
     seconds: tuple[float, float] = (0.0, 0.0)
     started: bool = False
     error: str = ""
+    direct: bool = True
 
     def add(self, result: Result) -> None:
         """Take over what a job brought."""
-        self.error = result.error
+        self.error, self.direct = result.error, result.direct
         self.seconds = (self.seconds[0] + result.seconds[0], self.seconds[1] + result.seconds[1])
         for task, (chosen, values) in result.scores.items():
             self.scores.setdefault(task, {}).update(zip(chosen.tolist(), values.tolist(), strict=True))
@@ -149,4 +150,4 @@ def _finish(session: Session, runner: _Runner, state: State, total: int) -> None
     saved = total - sum(n for _, n in scores.values())
     whole = scores.keys() == session.weights.keys()
     objectives = session.objectives(scores) if whole else ()
-    end(session, runner.trial, Outcome(state, point, scores, objectives, runner.seconds, saved))
+    end(session, runner.trial, Outcome(state, point, scores, objectives, runner.seconds, saved, direct=runner.direct))

@@ -102,7 +102,7 @@ def outcome_of(session: Session, point: object, result: Result) -> Outcome:
     if result.error:
         return Outcome("failed", point, error=result.error, seconds=result.seconds)
     scores = means(result)
-    return Outcome("complete", point, scores, session.objectives(scores), result.seconds)
+    return Outcome("complete", point, scores, session.objectives(scores), result.seconds, direct=result.direct)
 
 
 def means(result: Result) -> dict[str, tuple[float, int]]:

@@ -41,7 +41,8 @@ class Outcome:
     """How a trial ended.
 
     scores: task -> (mean over the validation items answered, their number). objectives: one number a direction.
-    seconds: of merging, of evaluating. saved: item evaluations that racing spared.
+    seconds: of merging, of evaluating. saved: item evaluations that racing spared. direct: whether the
+    merge went straight into the live model, rather than through a temporary checkpoint.
     """
 
     state: State
@@ -51,6 +52,7 @@ class Outcome:
     seconds: tuple[float, float] = (0.0, 0.0)
     saved: int = 0
     error: str = ""
+    direct: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _to_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": list(outcome.seconds),
         "saved": outcome.saved,
         "error": outcome.error,
+        "direct": outcome.direct,
     }
 
 
@@ -167,6 +170,7 @@ def _from_json(data: Mapping[str, Any]) -> Outcome:
         (merge, evaluate),
         data["saved"],
         data["error"],
+        data["direct"],
     )
 
 

@@ -314,4 +314,9 @@ def _notes(records: Records) -> list[str]:
     failed = sum(trial.state == "failed" for trial in records.trials)
     if failed:
         notes.append(f"{failed} of {len(records.trials)} draws failed; their errors are in the trial table.")
+    if any(not trial.outcome.direct for trial in records.trials):
+        notes.append(
+            "Transformers names or joins tensors of this model otherwise than checkpoints do, so every draw went through "
+            "a temporary checkpoint on disk."
+        )
     return notes

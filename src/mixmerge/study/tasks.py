@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mixmerge.errors import Problem
-from mixmerge.evaluation import AnyTask, Task, TaskError, load_tasks
+from mixmerge.evaluation import AnyTask, Task, TaskError, load_task, load_tasks
 
 
 def study_tasks(tasks: Sequence[str], test_tasks: Sequence[str] = ()) -> Mapping[str, AnyTask]:
@@ -17,7 +17,7 @@ def study_tasks(tasks: Sequence[str], test_tasks: Sequence[str] = ()) -> Mapping
     found: dict[str, AnyTask] = {task.name: task for task in load_tasks(tasks)} if tasks else {}
     if not test_tasks:
         return found
-    tests = {task.name.removesuffix(".test"): task for task in load_tasks(test_tasks)}
+    tests: dict[str, AnyTask] = {task.name.removesuffix(".test"): task for task in map(load_task, test_tasks)}
     problems = [problem for name in found | tests if (problem := _problem(name, found.get(name), tests.get(name)))]
     if problems:
         raise TaskError(problems)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import xxhash
 
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
@@ -35,6 +36,11 @@ CUSTOM: Final = "score"
 
 ScoreFunction = Callable[[Any, Any], float]
 Items = Mapping[str, Indices]
+"""Item numbers by task."""
+
+Scores = Mapping[str, tuple[Indices, Floats]]
+"""Item numbers and their scores by task."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +80,22 @@ Subject = Point | Plain | Parent
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Score a subject on these items of these tasks."""
+    """Score a subject on these items of these tasks. remembered: a merge with the same bytes gets the same scores."""
 
     name: str
     subject: Subject
     items: Items
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """scores: task -> (items, scores). seconds: merging, evaluating. error: why there are none."""
+    """seconds: merging, evaluating. error: why there are no scores. direct: whether merges go straight into memory."""
 
-    scores: Mapping[str, tuple[Indices, Floats]] = field(default_factory=dict)
+    scores: Scores = field(default_factory=dict)
     seconds: tuple[float, float] = (0.0, 0.0)
     error: str = ""
+    direct: bool = True
 
 
 class Workbench:
@@ -100,6 +108,7 @@ class Workbench:
         self._scratch = setup.scratch / f"process-{os.getpid()}"
         self._live: LiveModel | None = None
         self._faithful: bool | None = None
+        self._seen: dict[str, Scores] = {}
         self._scorer: tuple[LiveModel, LiveBackend] | None = None
 
     @property
@@ -119,15 +128,22 @@ class Workbench:
             start = time.perf_counter()
             live = self.prepare(job.subject)
             merged = time.perf_counter()
-            if self.setup.score is not None:
-                value = float(self.setup.score(live.model, live.tokenizer))
-                scores = {CUSTOM: (np.zeros(1, np.int64), np.array([value]))}
-            else:
-                backend = self._backend(live)
-                scores = {name: (chosen, backend.score(self.tasks[name], chosen)) for name, chosen in job.items.items()}
-            return Result(scores, (merged - start, time.perf_counter() - merged))
+            scores = self._remembered(live, job) if job.remembered else self._scores(live, job)
+            return Result(scores, (merged - start, time.perf_counter() - merged), direct=self._faithful is not False)
         except Exception as error:  # a failed trial is a record, whatever the reason
             return Result(error=f"{type(error).__name__}: {error}")
+
+    def _scores(self, live: LiveModel, job: Job) -> Scores:
+        if self.setup.score is not None:
+            return {CUSTOM: (np.zeros(1, np.int64), np.array([_asked_of(self.setup.score, live)]))}
+        backend = self._backend(live)
+        return {name: (chosen, backend.score(self.tasks[name], chosen)) for name, chosen in job.items.items()}
+
+    def _remembered(self, live: LiveModel, job: Job) -> Scores:
+        key = _digest(live, job.items)
+        if key not in self._seen:
+            self._seen[key] = self._scores(live, job)
+        return self._seen[key]
 
     def prepare(self, subject: Subject) -> LiveModel:
         """The subject as a model in memory. It is valid until the next call."""
@@ -182,12 +198,45 @@ class Workbench:
             self.setup.scratch.rmdir()
 
 
+def _digest(live: LiveModel, chosen: Items) -> str:
+    """Of every bit of the model in memory, and of what it is asked."""
+    digest = xxhash.xxh3_128()
+    for name, tensor in sorted(live.tensors().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.data).view(np.uint8))
+    for name, numbers in chosen.items():
+        digest.update(name.encode())
+        digest.update(numbers)
+    return digest.hexdigest()
+
+
+def _asked_of(score: ScoreFunction, live: LiveModel) -> float:
+    """A person's own score; no gradients are kept."""
+    import torch  # where scoring begins
+
+    with torch.no_grad():
+        return float(score(live.model, live.tokenizer))
+
+
 def computing(setup: Setup) -> Any:
     """CPUs compute in float32 unless told otherwise: bfloat16 is slower there, and less exact."""
     return "float32" if setup.compute is None and setup.device == "cpu" else setup.compute
 
 
-def score_folder(folder: Path, tasks: Sequence[str], *, compute: Any = None) -> dict[str, Floats]:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tiny models are scored faster by one thread than by several that wait for each other."""
+    import torch  # where scoring begins
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def score_folder(folder: Path, tasks: Sequence[str], *, compute: Any, batch: int) -> dict[str, Floats]:
     """A checkpoint on disk, loaded by transformers and scored on the test items of tasks that are divided."""
-    backend = LiveBackend(LiveModel.load(folder, dtype=compute))
+    backend = LiveBackend(LiveModel.load(folder, dtype=compute), max_rows=batch)
     return {name: backend.score(task, split(task, 0.5, 0).test) for name, task in study_tasks(tasks).items()}

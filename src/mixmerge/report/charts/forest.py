@@ -32,7 +32,9 @@ def forest_chart(study: Study, width: float) -> Svg | None:
 
 
 def _rows(study: Study, measure: Measure) -> list[Paired]:
-    return [pair for pair in study["paired"] if pair["task"] == measure.name]
+    rows = [pair for pair in study["paired"] if pair["task"] == measure.name]
+    order = [merge.name for merge in merges_of(study, {row["a"] for row in rows} | {row["b"] for row in rows})]
+    return sorted(rows, key=lambda row: (order.index(row["a"]), order.index(row["b"])))
 
 
 def _title(measure: Measure) -> str:

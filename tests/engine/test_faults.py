@@ -1,0 +1,456 @@
+"""A merge that is killed, or whose disk or inputs fail, leaves nothing that looks finished and can be resumed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.conftest import Family
+from mixmerge import api, fileio
+from mixmerge.checkpoint import CheckpointWriter
+from mixmerge.engine import Engine, PassStarted, Restarted, TensorDone
+from mixmerge.engine.journal import JOURNAL, read_journal
+from mixmerge.engine.statistics import Statistics, TensorStatistics, from_json, to_json
+from mixmerge.errors import CheckpointError, InterruptedMergeError, OutputError
+from mixmerge.recipe import Recipe, canonical
+from support import models
+from support.merging import Recorder, recipe_of
+
+HERE = Path(__file__).parent
+
+
+def recipes(family: Family) -> dict[str, Recipe]:
+    return {
+        "paper": recipe_of(
+            "ties", family.sources[:2], family.base, dare={"drop_rate": 0.2}, mixup={"alpha": 0.5}, seed=5
+        ),
+        "mergekit": recipe_of(
+            "dare_ties", family.sources, family.base, parameters={"weight": 0.5, "density": 0.6, "rescale": True}
+        ),
+        "linear": recipe_of("linear", family.sources, dialect="paper"),
+    }
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    """All files of a finished merge; the title of README.md is the folder's name."""
+    return models.tree_bytes(folder, without=["README.md"])
+
+
+AT: dict[str, list[tuple[str, int]]] = {
+    "paper": [("event", 1), ("event", 3), ("event", 9), ("event", 14), ("write", 3), ("small", 2), ("publish", 1)],
+    "mergekit": [("event", 2), ("event", 12), ("event", 16), ("event", 22), ("write", 1), ("write", 6), ("small", 3)],
+    "linear": [("event", 2), ("event", 4), ("write", 7), ("published", 1)],
+}
+
+
+@pytest.fixture(scope="module")
+def killed(
+    families: dict[str, Family], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Iterator[tuple[Any, ...]]]:
+    """Every killed merge: its recipe, place of death and folder."""
+    root = tmp_path_factory.mktemp("killed")
+    orders: list[tuple[str, tuple[str, int], Path]] = []
+    for name, places in AT.items():
+        orders += [(name, at, root / f"{name}-{at[0]}-{at[1]}") for at in places]
+    named = recipes(families["bf16"])
+    content = [{"recipe": canonical(named[name]), "out": str(out), "at": at} for name, at, out in orders]
+    (root / "orders.json").write_text(json.dumps({"orders": content}))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(HERE / "crash_driver.py"), str(root / "orders.json")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:-1] == ["killed"] * len(orders), done.stdout + done.stderr
+    return lambda: iter(orders)
+
+
+def test_kill_nine_anywhere(
+    killed: Callable[[], Iterator[tuple[str, tuple[str, int], Path]]], families: dict[str, Family], tmp_path: Path
+) -> None:
+    named = recipes(families["bf16"])
+    whole = {}
+    for name, recipe in named.items():
+        api.merge(recipe, tmp_path / name)
+        whole[name] = state(tmp_path / name)
+    for name, at, out in killed():
+        if at[0] == "published":
+            assert state(out) == whole[name], "it had been finished"
+            continue
+        assert not out.exists(), (name, at)
+        assert out.with_name(out.name + ".partial").is_dir()
+        with pytest.raises(OutputError, match="--resume"):
+            api.merge(named[name], out)
+        api.merge(named[name], out, resume=True, threads=2)
+        assert state(out) == whole[name], (name, at)
+        assert not out.with_name(out.name + ".partial").exists()
+
+
+class _StopError(BaseException):
+    pass
+
+
+def interrupted(recipe: Recipe, out: Path, after: int = 4) -> Path:
+    """Stop a merge after some tensors; returns the unfinished folder."""
+    left = [after]
+
+    def listen(event: object) -> None:
+        left[0] -= isinstance(event, TensorDone)
+        if left[0] < 0:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        api.merge(recipe, out, threads=1, listeners=[listen])
+    assert not out.exists()
+    return out.with_name(out.name + ".partial")
+
+
+@pytest.fixture
+def stopped(families: dict[str, Family], tmp_path: Path) -> Callable[..., tuple[Recipe, Path, Path, dict[str, bytes]]]:
+    """Recipe, output, unfinished folder and what the finished one is to hold. Sources are copies of the test's own."""
+
+    def build(name: str = "mergekit", after: int = 4) -> tuple[Recipe, Path, Path, dict[str, bytes]]:
+        family = families["bf16"]
+        copies = [tmp_path / path.name for path in (family.base, *family.sources)]
+        for path, copy in zip((family.base, *family.sources), copies, strict=True):
+            shutil.copytree(path, copy)
+        recipe = recipes(Family(copies[0], copies[1:], family.values))[name]
+        api.merge(recipe, tmp_path / "whole")
+        return recipe, tmp_path / "out", interrupted(recipe, tmp_path / "out", after), state(tmp_path / "whole")
+
+    return build
+
+
+def test_what_is_there_is_not_merged_again(stopped: Any) -> None:
+    recipe, out, partial, whole = stopped()
+    found = read_journal(partial)
+    assert found is not None
+    heard = Recorder()
+    api.merge(recipe, out, resume=True, listeners=[heard])
+    names = {event.name for event in heard.of(TensorDone)}
+    assert not names & found.done.keys()
+    assert len(names) + len(found.done) == 7
+    assert [event.name for event in heard.of(PassStarted)] == ["merging"], "statistics are in the journal"
+    assert state(out) == whole
+
+
+@pytest.mark.parametrize("name", ["mergekit", "linear"])
+def test_bytes_that_are_not_what_the_journal_says_are_written_again(name: str, stopped: Any) -> None:
+    recipe, out, partial, whole = stopped(name)
+    found = read_journal(partial)
+    assert found is not None
+    first = next(iter(found.done))
+    file = partial / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    begin, _ = json.loads(data[8 : 8 + length])[first]["data_offsets"]
+    data[8 + length + begin] ^= 0xFF
+    file.write_bytes(data)
+    heard = Recorder()
+    api.merge(recipe, out, resume=True, listeners=[heard])
+    assert first in {event.name for event in heard.of(TensorDone)}
+    assert state(out) == whole
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-7],
+        lambda data: data + b'{"done": "lm_head.we',
+        lambda data: data + b"\0\xff\xfe\n",
+        lambda data: data + b"[1, 2]\n\n\n",
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: b"{}\n" + data,
+        lambda data: data.replace(b'"statistics"', b'"statisti"'),
+    ],
+    ids=["torn", "begun", "binary", "other", "empty", "no-identity", "not-first", "no-statistics"],
+)
+@pytest.mark.parametrize("name", ["mergekit", "paper"])
+def test_a_damaged_journal_costs_work_only(name: str, damage: Callable[[bytes], bytes], stopped: Any) -> None:
+    recipe, out, partial, whole = stopped(name)
+    journal = partial / JOURNAL
+    journal.write_bytes(damage(journal.read_bytes()))
+    api.merge(recipe, out, resume=True)
+    assert state(out) == whole
+
+
+def test_twice_interrupted(stopped: Any) -> None:
+    recipe, out, _, whole = stopped("mergekit", 2)
+
+    def stop(event: object) -> None:
+        if isinstance(event, TensorDone):
+            raise _StopError
+
+    for _ in range(2):
+        with pytest.raises(_StopError):
+            api.merge(recipe, out, resume=True, threads=1, listeners=[stop])
+    api.merge(recipe, out, resume=True)
+    assert state(out) == whole
+
+
+def test_resuming_what_was_never_begun(families: dict[str, Family], tmp_path: Path) -> None:
+    recipe = recipes(families["bf16"])["linear"]
+    api.merge(recipe, tmp_path / "a")
+    api.merge(recipe, tmp_path / "b", resume=True)
+    assert state(tmp_path / "a") == state(tmp_path / "b")
+
+
+def _touched(path: Path) -> None:
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("change", ["weights", "time", "recipe", "shards"])
+def test_a_merge_is_resumed_with_what_it_began_with(change: str, stopped: Any, tmp_path: Path) -> None:
+    recipe, out, partial, _ = stopped()
+    before = models.digest_tree(partial)
+    options: dict[str, Any] = {}
+    weights = sorted((tmp_path / "model-1").glob("*.safetensors"))[0]
+    if change == "weights":
+        weights.write_bytes(weights.read_bytes()[:-2] + b"\1\1")
+    elif change == "time":
+        _touched(weights)
+    elif change == "recipe":
+        from dataclasses import replace
+
+        recipe = replace(recipe, seed=77)
+    else:
+        options["shard_size"] = 2000
+    with pytest.raises(InterruptedMergeError, match="they have changed"):
+        api.merge(recipe, out, resume=True, **options)
+    assert models.digest_tree(partial) == before, "the work of hours is not thrown away"
+    assert not out.exists()
+    api.merge(recipe, out, overwrite=True, **options)
+    assert out.is_dir()
+    assert not partial.exists()
+
+
+def test_threads_and_memory_may_change_on_the_way(stopped: Any) -> None:
+    recipe, out, _, whole = stopped()
+    api.merge(recipe, out, resume=True, threads=3, memory=300 * 2**20)
+    assert state(out) == whole
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_source_cut_short_in_mid_run(threads: int, families: dict[str, Family], tmp_path: Path) -> None:
+    family = families["bf16"]
+    copy = shutil.copytree(family.sources[1], tmp_path / "copy")
+    recipe = recipe_of("linear", [family.sources[0], copy], dialect="paper")
+
+    def cut(event: object) -> None:
+        if isinstance(event, TensorDone):
+            for file in copy.glob("*.safetensors"):
+                os.truncate(file, 300)
+
+    with pytest.raises(CheckpointError, match="the file ends") as caught:
+        api.merge(recipe, tmp_path / "out", threads=threads, listeners=[cut])
+    assert str(copy) in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
+
+
+class _Failing:
+    """Stands in for a function of `fileio`: the n-th call fails as a full disk does."""
+
+    def __init__(self, real: Callable[..., Any], number: int, code: int) -> None:
+        self.real, self.left, self.code = real, number, code
+
+    def __call__(self, *arguments: Any, **keys: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(self.code, os.strerror(self.code))
+        return self.real(*arguments, **keys)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [("write_all", 4), ("write_all", 7), ("atomic_write", 1), ("atomic_write", 3), ("sync", 1), ("preallocate", 1)],
+)
+def test_a_disk_that_fails(
+    function: str, number: int, code: int, families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, recipe in recipes(families["bf16"]).items():
+        api.merge(recipe, tmp_path / "whole", overwrite=True)
+        out = tmp_path / name
+        with monkeypatch.context() as patch:
+            patch.setattr(fileio, function, _Failing(getattr(fileio, function), number, code))
+            with pytest.raises(InterruptedMergeError, match="--resume") as caught:
+                api.merge(recipe, out, threads=2)
+        assert caught.value.exit_code == 1
+        assert os.strerror(code) in str(caught.value)
+        assert not out.exists()
+        api.merge(recipe, out, resume=True)
+        assert state(out) == state(tmp_path / "whole")
+
+
+def test_a_journal_that_cannot_be_written(
+    families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes(families["bf16"])["mergekit"]
+    api.merge(recipe, tmp_path / "whole")
+    write, out, calls = os.write, tmp_path / "out", [0]
+
+    def short(fd: int, data: bytes) -> int:
+        """A disk that takes half a line, then nothing."""
+        calls[0] += 1
+        if calls[0] == 4:
+            return write(fd, data[: len(data) // 2])
+        if calls[0] == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mixmerge.engine.journal.os.write", short)
+        with pytest.raises(InterruptedMergeError, match="free space"):
+            api.merge(recipe, out)
+    api.merge(recipe, out, resume=True)
+    assert state(out) == state(tmp_path / "whole")
+
+
+def test_a_limit_on_file_sizes(families: dict[str, Family], tmp_path: Path) -> None:
+    """The system itself refuses to make the file."""
+    recipe = recipes(families["bf16"])["linear"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(InterruptedMergeError, match="File too large"):
+            api.merge(recipe, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "out").exists()
+    api.merge(recipe, tmp_path / "out", resume=True)
+    api.merge(recipe, tmp_path / "whole")
+    assert state(tmp_path / "out") == state(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("claims", [True, False], ids=["claimed-before", "claimed-while-writing"])
+def test_a_disk_that_is_really_full(
+    claims: bool, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filled by somebody else after the plan was made; whether or not the system can claim blocks before."""
+    shape = {"a": (60_000,), "b": (60_000,), "c": (60_000,)}
+    parts = [models.write_model(tmp_path / str(k), models.grid(shape, k)) for k in range(2)]
+    recipe = recipe_of("linear", parts, dialect="paper", dtype="bfloat16")
+    api.merge(recipe, tmp_path / "whole")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 2**40))
+    if not claims:
+        monkeypatch.delattr(os, "posix_fallocate")
+    (small_disk / "filler").write_bytes(bytes(800_000))
+    with pytest.raises(InterruptedMergeError, match="free space") as caught:
+        api.merge(recipe, small_disk / "out", threads=1)
+    assert caught.value.exit_code == 1
+    assert not (small_disk / "out").exists()
+    (small_disk / "filler").unlink()
+    api.merge(recipe, small_disk / "out", resume=True)
+    assert state(small_disk / "out") == state(tmp_path / "whole")
+
+
+def test_what_an_unfinished_merge_holds_counts_as_room(small_disk: Path, tmp_path: Path) -> None:
+    """The disk has no room for a second output beside the unfinished one; resuming needs none."""
+    shape = {"a": (60_000,), "b": (60_000,), "c": (60_000,)}
+    parts = [models.write_model(tmp_path / str(k), models.grid(shape, k)) for k in range(2)]
+    recipe = recipe_of("linear", parts, dialect="paper", dtype="bfloat16")
+    subprocess.run(["mount", "-o", "remount,size=1500k", str(small_disk)], check=True)
+    with pytest.raises(OutputError, match="room"):
+        api.plan(recipe_of("linear", parts, dialect="paper"), out=small_disk / "out")
+    interrupted(recipe, small_disk / "out", 1)
+    with pytest.raises(OutputError, match="room"):
+        api.plan(recipe, out=small_disk / "other")
+    api.merge(recipe, small_disk / "out", resume=True)
+
+
+def test_killed_while_all_is_written_again(
+    families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The majority sign was guessed wrong, and the process ends in the second pass, after the first one's tensors."""
+    recipe = recipes(families["bf16"])["paper"]
+    api.merge(recipe, tmp_path / "whole")
+    measured = Engine.measure
+
+    def wrong(self: Engine, plan: Any) -> Statistics:
+        from dataclasses import replace
+
+        found = measured(self, plan)
+        return replace(found, majority=-found.majority)
+
+    monkeypatch.setattr(Engine, "measure", wrong)
+    heard: list[object] = []
+
+    def stop(event: object) -> None:
+        heard.append(event)
+        restarted = [place for place, one in enumerate(heard) if isinstance(one, Restarted)]
+        if restarted and sum(isinstance(one, TensorDone) for one in heard[restarted[0] :]) == 3:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        api.merge(recipe, tmp_path / "out", threads=1, listeners=[stop])
+    journal = read_journal(tmp_path / "out.partial")
+    assert journal is not None
+    assert len(journal.done) == 3, "what was written before is forgotten"
+    api.merge(recipe, tmp_path / "out", resume=True)
+    assert state(tmp_path / "out") == state(tmp_path / "whole")
+
+
+def test_statistics_survive_the_journal() -> None:
+    own = TensorStatistics((0.1, float("inf")), (3, 2**62), (-1.0, 1e-45), (1 / 3, 2.5))
+    for statistics in (
+        Statistics({"w": own, "v": TensorStatistics()}, (0.1, 5e-324), -1, False),
+        Statistics({}, None, 0, True),
+    ):
+        assert from_json(json.loads(json.dumps(to_json(statistics)))) == statistics
+
+
+def test_the_first_error_of_any_thread_ends_the_run(families: dict[str, Family], tmp_path: Path) -> None:
+    calls = []
+
+    def fail(event: object) -> None:
+        calls.append(event)
+        if len(calls) == 3:
+            raise RuntimeError("a listener's own")
+
+    with pytest.raises(RuntimeError, match="a listener's own"):
+        api.merge(recipes(families["smooth"])["linear"], tmp_path / "out", threads=3, listeners=[fail])
+    assert not (tmp_path / "out").exists()
+    assert len(calls) < 10
+
+
+def test_the_writer_is_not_asked_for_more_than_the_plan_says(large: Family, tmp_path: Path) -> None:
+    """Every element of every tensor is written once."""
+    counts: dict[str, np.ndarray] = {}
+    write = CheckpointWriter.write
+
+    def counted(self: CheckpointWriter, name: str, first: int, data: np.ndarray) -> None:
+        shape = self._spans[name]
+        seen = counts.setdefault(name, np.zeros(shape.count, np.int64))
+        seen[first : first + data.size // shape.dtype.itemsize] += 1
+        write(self, name, first, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckpointWriter, "write", counted)
+        api.merge(recipes(large)["mergekit"], tmp_path / "out", threads=2)
+    assert {name: values.size for name, values in counts.items()} == {n: v.size for n, v in large.values[0].items()}
+    assert all((values == 1).all() for values in counts.values())
