@@ -136,7 +136,7 @@ class Bench:
             "ours": statistics.median(run.seconds for run in runs[1:]),
             "least": min(run.seconds for run in runs[1:]),
             "peak": max(run.peak for run in runs),
-            "projected": json.loads(plan.stdout)["memory"]["projected_bytes"],
+            "projected": json.loads(plan.stdout)["plan"]["memory"]["projected"],
             "theirs": None if peer is None else peer.seconds,
             "their_peak": None if peer is None else peer.peak,
         }

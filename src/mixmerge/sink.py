@@ -60,7 +60,7 @@ class LiveSink(Sink):
         if live.dtype == dtype:
             place.view(np.uint8)[:] = data
         else:
-            place[:] = values.astype(live.dtype.numpy)
+            place[:] = values
 
     def check(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
         """Raise PlanError unless the live model has exactly these tensors, of these sizes. wanted: name -> shape."""

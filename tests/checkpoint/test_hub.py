@@ -270,6 +270,7 @@ def test_the_settings_of_huggingface_hub_are_obeyed(server: Hub, tmp_path: Path)
         "c = hub.download(hub.resolve('owner/model')); print(c.folder)"
     )
     environment = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home")}
+    environment["HF_HUB_OFFLINE"] = "0"
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     for _ in range(2):  # the second time offline
         done = subprocess.run(

@@ -34,7 +34,7 @@ def test_blocks_and_threads_do_not_show(case: Case, odd: Set) -> None:
     assert bytes_of(merge_live(recipe, threads=3, block=CHUNK)) == whole(case, odd)
 
 
-@every_case
+@pytest.mark.parametrize("case", [case for case in CASES if case.n == 2], ids=lambda case: case.id)
 def test_the_memory_budget_does_not_show(case: Case, odd: Set) -> None:
     recipe = case.recipe(odd.sources, odd.base)
     roomy = plan_of(recipe, threads=1)

@@ -28,7 +28,7 @@ def spoilt(folder: Path, model: models.Arrays, value: float, name: str = TENSOR)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("case", FEW, ids=lambda case: case.id)
 def test_model_and_tensor_are_named(case: Case, threads: int, smooth: Set, tmp_path: Path) -> None:
-    for number, value in enumerate((np.nan, np.inf, -np.inf)):
+    for number, value in enumerate((np.nan, -np.inf)):
         bad = spoilt(tmp_path / str(number), smooth.values[smooth.sources[1]], value)
         recipe = case.recipe([smooth.sources[0], bad], smooth.base)
         with pytest.raises(NonFiniteError) as caught:

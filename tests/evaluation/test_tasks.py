@@ -162,8 +162,9 @@ def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="No such file"):
+    with pytest.raises(TaskError, match="No such file") as caught:
         load_tasks([tmp_path / "absent.jsonl"])
+    assert len(caught.value.problems) == 1
     path = tmp_path / "latin.jsonl"
     path.write_bytes(b'{"prompt": "\xe9", "target": "c"}')
     with pytest.raises(TaskError, match="not UTF-8"):

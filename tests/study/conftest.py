@@ -53,10 +53,7 @@ def write_model(folder: Path, seed: int, near: Path | None = None) -> Path:
         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    if near is None:
-        model = LlamaForCausalLM(config)
-    else:
-        model = LlamaForCausalLM.from_pretrained(near)
+    model = LlamaForCausalLM(config) if near is None else LlamaForCausalLM.from_pretrained(near)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -69,7 +66,9 @@ def write_tasks(folder: Path, items: int = 24) -> tuple[Path, Path]:
     rng = random.Random(7)
     letters, numbers = folder / "letters.jsonl", folder / "numbers.jsonl"
     words = ["".join(rng.choices("abcdefgh", k=4)) for _ in range(items)]
-    lines = [{"prompt": f"{w}:", "choices": [w[0] + "1", w[1] + "2", w[2] + "3"], "answer": rng.randrange(3)} for w in words]
+    lines = [
+        {"prompt": f"{w}:", "choices": [w[0] + "1", w[1] + "2", w[2] + "3"], "answer": rng.randrange(3)} for w in words
+    ]
     letters.write_text("".join(json.dumps(line) + "\n" for line in lines))
     pairs = [(rng.randrange(10), rng.randrange(10)) for _ in range(items)]
     lines = [{"prompt": f"{a}+{b}=", "choices": [str(a + b), f"{a} "], "answer": rng.randrange(2)} for a, b in pairs]
@@ -83,7 +82,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     base = write_model(folder / "base", 0)
     a, b, c = (write_model(folder / name, seed, base) for seed, name in enumerate("abc", 1))
     recipe = (
-        f"merge_method: linear\nmodels:\n  - model: {a}\n  - model: {b}\nmixup: {{alpha: 0.5}}\n"
-        f"base_model: {base}\n"
+        f"merge_method: linear\nmodels:\n  - model: {a}\n  - model: {b}\nmixup: {{alpha: 0.5}}\nbase_model: {base}\n"
     )
     return Tiny(base, a, b, c, recipe, write_tasks(folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests run beside each other; threads of torch would wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -234,5 +234,5 @@ def test_words_are_not_stronger_than_numbers(mean, low, high, word, strength) ->
 
 
 def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="holds study.json"):
+    with pytest.raises(OutputError, match=r"holds study\.json"):
         Study(tmp_path)

@@ -117,6 +117,8 @@ class _Run:
             )
             raise InterruptedMergeError(Problem(rule, "they have changed", str(self.partial), cure))
         if found is not None:
+            for torn in self.partial.glob(".*.tmp"):  # of a small file that was being written
+                torn.unlink()
             self._writer = CheckpointWriter(self.partial, self.plan.layouts, resume=True)
             self._statistics = found.statistics
             if found.statistics is not None and found.statistics.proven:

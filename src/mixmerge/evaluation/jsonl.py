@@ -24,12 +24,12 @@ SHAPE: Final = 'write {"prompt": …, "choices": […], "answer": index} or {"pr
 
 def read_items(path: Path, problems: Problems) -> tuple[Item, ...]:
     """The items of a file in their order, blank lines left out. What is wrong is noted with file and line."""
+    before = len(problems)
     data = _content(path, problems)
     lines = data.split(b"\n")
     if len(lines) > MAX_LINES + 1:
         problems.add(f"a task has at most {MAX_LINES} lines", f"{len(lines)}", str(path), "use a part of it")
         return ()
-    before = len(problems)
     items = [
         item
         for number, line in enumerate(lines, 1)

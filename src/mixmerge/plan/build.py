@@ -253,8 +253,8 @@ def _small_files(
     dtype: DType,
 ) -> tuple[Mapping[str, Path], Mapping[str, bytes]]:
     layered = recipe.slices[0].sources[0].layers is not None
-    layers = max((item.layer + 1 for item in layout.assemblies if item.layer is not None), default=0)
-    config = carry.merged_config(models[donor], specs, layout, dtype, layers if layered else None)
+    origins = layout.origins(donor) if layered else None
+    config = carry.merged_config(models[donor], specs, layout, dtype, origins)
     files = {} if config is None else {"config.json": (json.dumps(config, indent=2) + "\n").encode()}
     if recipe.chat_template is not None:
         files["chat_template.jinja"] = recipe.chat_template.encode()

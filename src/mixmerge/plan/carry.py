@@ -32,6 +32,9 @@ CARRIED: Final = (
 )
 """Files copied as they are where the donor has them. No code: a model that needs its own Python is not made to run."""
 
+PER_LAYER: Final = frozenset({"layer_types", "mlp_layer_types", "no_rope_layers", "layers_block_type"})
+"""Keys of config.json that hold one value a layer."""
+
 TOKENIZER: Final = frozenset(
     name
     for name in CARRIED
@@ -50,9 +53,12 @@ def carried_files(donor: Checkpoint, tokenizer: Checkpoint, chat_template: str |
 
 
 def merged_config(
-    donor: Checkpoint, specs: Sequence[TensorSpec], layout: Layout, dtype: DType, layers: int | None
+    donor: Checkpoint, specs: Sequence[TensorSpec], layout: Layout, dtype: DType, layers: Sequence[int] | None
 ) -> dict[str, Any] | None:
-    """config.json of the output, None where the donor has none. layers: the new number where slices changed it."""
+    """config.json of the output, None where the donor has none.
+
+    layers: where slices stack layers anew, for each layer of the output the one it was in its models.
+    """
     if donor.config is None:
         return None
     config: dict[str, Any] = json.loads(json.dumps(dict(donor.config)))
@@ -64,7 +70,11 @@ def merged_config(
     if rows is not None and "vocab_size" in text:
         text["vocab_size"] = rows
     if layers is not None:
-        text["num_hidden_layers"] = layers
+        text["num_hidden_layers"] = len(layers)
+        for key in PER_LAYER & text.keys():
+            stated = text[key]
+            if isinstance(stated, list) and all(layer < len(stated) for layer in layers):
+                text[key] = [stated[layer] for layer in layers]
     if not layout.tie and names.setting(donor.config, "tie_word_embeddings") is not False and _has_head(specs):
         config["tie_word_embeddings"] = False
         if text is not config and "tie_word_embeddings" in text:

@@ -60,6 +60,16 @@ class Layout:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
+    def origins(self, donor: int) -> tuple[int, ...]:
+        """For each layer of the output the one it was in the donor; in its first model where the donor gives none."""
+        found: dict[int, int] = {}
+        for item in self.assemblies:
+            if item.layer is not None:
+                parts = [*item.inputs, item.base] if item.base else list(item.inputs)
+                part = next((part for part in parts if part.model == donor), parts[0])
+                found.setdefault(item.layer, names.layer_of(part.span.name) or 0)
+        return tuple(found[layer] for layer in sorted(found))
+
 
 Tables = Sequence[Mapping[str, TensorSpan]]
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.connection import wait as wait_for_any
 from typing import Final, final
 
 from mixmerge.study.workbench import Job, Result, Setup, Workbench
@@ -115,10 +117,19 @@ _bench: Workbench | None = None
 def _begin(setup: Setup) -> None:
     """In a worker: the workbench, made once."""
     global _bench
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch  # here only: this process scores
 
     torch.set_num_threads(setup.threads or 1)
     _bench = Workbench(setup)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_any([parent.sentinel])
+        os._exit(1)
 
 
 def _run(job: Job) -> Result:

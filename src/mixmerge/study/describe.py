@@ -74,7 +74,13 @@ def _models(plan: Plan, labels: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _task(task: AnyTask | None, parts: Split, weight: float) -> dict[str, Any]:
-    sizes = {"weight": weight, "validation_n": int(parts.validation.size), "test_n": int(parts.test.size)}
+    """split: digest of which items choose."""
+    sizes = {
+        "weight": weight,
+        "validation_n": int(parts.validation.size),
+        "test_n": int(parts.test.size),
+        "split": _digest(parts.validation.tolist()),
+    }
     if task is None:
         return {"metric": "custom", "fingerprint": "", **sizes}
     return {"metric": "accuracy" if isinstance(task, Task) else task.metric, "fingerprint": task.fingerprint, **sizes}

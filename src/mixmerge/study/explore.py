@@ -26,7 +26,7 @@ from mixmerge.study.proof import baselines, prove, score_baselines, take_over
 from mixmerge.study.race import race_all
 from mixmerge.study.samplers import Sampler, make_sampler
 from mixmerge.study.session import Session, draw_all
-from mixmerge.study.space import Space, make_space, parse_vary
+from mixmerge.study.space import make_space, parse_vary
 from mixmerge.study.storage import FolderLock, Storage, finished
 from mixmerge.study.study import Study
 from mixmerge.study.workbench import CUSTOM, SCRATCH, Parent, ScoreFunction, Setup, Workbench
@@ -79,17 +79,19 @@ def explore(
     """Draw ratios, merge each into a live model, choose on validation items, prove on test items, report.
 
     The same call goes on with a study that was stopped, or that is to have more draws; another study is refused.
+    recipe: with a `mixup` that draws. folder: of the study. tasks: JSONL files, lm-eval names, folders of lm-eval YAML
+    tasks. score: instead of tasks, a function of (model, tokenizer) whose larger values are better; it gets no test
+    and no intervals. validation_fraction: of a task's items that choose; the others prove. test_tasks: files whose
+    items prove, where all items of `tasks` are to choose. weights: of tasks by name in the mean (default: all alike).
+    sampler: sobol covers evenly, random is the paper, tpe, gp and cmaes learn from the draws so far. objective:
+    `pareto` has these look at every task for itself; the winner is the best mean in either case. vary: [low, high] of
+    alpha, density, drop_rate, scale, or a list of methods, beside the ratio. race: drop draws that are clearly not the
+    best before they answered all items.
 
-    recipe: with a `mixup` that draws. tasks: JSONL files, lm-eval names, folders of lm-eval YAML tasks; or `score`, a
-    function of (model, tokenizer) whose larger values are better, which gets no test and no intervals. folder: of the
-    study. validation_fraction: of a task's items that choose; the others prove. test_tasks: files whose items prove,
-    where all items of `tasks` are to choose. weights: of tasks by name in the mean (default: all alike). objective: `pareto` has samplers look at every
-    task for itself; the winner is the best mean in either case. vary: [low, high] of alpha, density, drop_rate, scale,
-    or a list of methods, beside the ratio. race: drop draws that are clearly not the best before they answered all
-    items. workers: processes. storage: an Optuna storage URL (default: journal.log in the folder). device, compute:
-    where and in which dtype models compute (default: float32 on a CPU, else the dtype of the merge). memory, threads: of the merging.
-    parents_of: folder of a study of the same models, tasks, seed and dtype, whose scores of parents and base are taken
-    over; another study is ignored.
+    workers: processes. storage: an Optuna storage URL (default: journal.log in the folder). backend, url: reserved.
+    device, compute: where and in which dtype models compute (default: float32 on a CPU, else that of the merge).
+    batch_size: items at once. memory, threads: of the merging. parents_of: folder of a study of the same models,
+    items and dtype, whose scores of parents and base are taken over; another study is ignored.
 
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.
@@ -98,7 +100,7 @@ def explore(
         draws, sampler, seed, validation_fraction, weights or {}, objective == "pareto", vary or {}, race, workers,
         storage, score is not None,
     )  # fmt: skip
-    _check(asked, tasks)
+    _check(asked, tasks, backend, url)
     place = Path(folder)
     setup = Setup(
         recipe=canonical(api.as_recipe(recipe)), tasks=tuple(str(task) for task in tasks), scratch=place / SCRATCH,
@@ -109,9 +111,12 @@ def explore(
         return _run(place, setup, bench, asked, None if parents_of is None else Path(parents_of), tuple(listeners))
 
 
-def _check(asked: _Asked, tasks: Sequence[object]) -> None:
+def _check(asked: _Asked, tasks: Sequence[object], backend: str, url: str | None) -> None:
     """What can be refused before anything is opened."""
     problems = []
+    if backend != "transformers" or url is not None:
+        rule, cure = "models are scored by transformers in this version", "leave backend and url out"
+        problems.append(Problem(rule, f"backend {backend}", "backend", cure))
     for name, value in (("draws", asked.draws), ("workers", asked.workers)):
         if value < 1:
             problems.append(Problem(f"{name} is at least 1", str(value), name, f"give {name} 1 or more"))
@@ -162,9 +167,7 @@ def _run(
             )
             done = len(finished(storage.trials()))
             labels = tuple(identity["sources"])
-            session.tell(
-                StudyStarted(str(place), asked.draws, done, asked.sampler, tuple(splits), labels, plan.notes)
-            )
+            session.tell(StudyStarted(str(place), asked.draws, done, asked.sampler, tuple(splits), labels, plan.notes))
             if known is not None and _same_parents(identity, known):
                 take_over(place, known, [name for name in subjects if isinstance(subjects[name], Parent)])
             score_baselines(session, subjects, "validation", splits)
@@ -179,7 +182,7 @@ def _run(
 
 def _same_parents(identity: Identity, other: Path) -> bool:
     """Whether another study scored the same parents on the same items."""
-    keys = ("inputs", "models", "tasks", "seed", "validation_fraction", "compute")
+    keys = ("inputs", "models", "tasks", "compute")
     if not (other / FILE).is_file():
         return False
     theirs = read_identity(other)

@@ -14,7 +14,7 @@ from typing import Final
 from mixmerge import api
 from mixmerge.checkpoint import Checkpoint
 from mixmerge.engine import Engine, Statistics
-from mixmerge.errors import Problem, RecipeError
+from mixmerge.errors import PlanError, Problem, RecipeError
 from mixmerge.mixup import RatioLaw
 from mixmerge.plan import Plan, build_plan, with_ratios
 from mixmerge.recipe import ModelRef, Recipe
@@ -91,7 +91,7 @@ class Merger:
         """The same method without mixup; None where it then lacks its weights."""
         try:
             return self.planned(replace(self.recipe, mixup=None))
-        except (RecipeError, api.PlanError):
+        except (RecipeError, PlanError):
             return None
 
     def merge_plain(self, plan: Plan, sink: Sink) -> None:

@@ -102,9 +102,7 @@ def _runners(session: Session) -> dict[int, _Runner]:
         trial = session.storage.ask()
         asked[trial.number] = trial
         known.add(trial.number)
-    return {
-        number: _Runner(number, items.read(session.path(number)), asked.get(number)) for number in sorted(known)
-    }
+    return {number: _Runner(number, items.read(session.path(number)), asked.get(number)) for number in sorted(known)}
 
 
 def _answer(session: Session, course: _Course, runners: Sequence[_Runner], chosen: Indices) -> None:

@@ -92,7 +92,7 @@ class _Addressed(optuna.samplers.BaseSampler):  # type: ignore[misc]
         """The trial's coordinates by name."""
         return dict(zip(self.names, self._propose(trial.number), strict=True))
 
-    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:  # noqa: ARG002
         """Never asked: nothing is outside the relative space."""
         raise AssertionError(f"{param_name} is a coordinate")
 

@@ -56,9 +56,7 @@ class Space:
         """The draw at coordinates in (0, 1), one a name."""
         assert len(coordinates) == len(self.names), "one coordinate a name"
         start = len(coordinates) - len(self.vary)
-        values = {
-            name: _value(span, u) for (name, span), u in zip(self.vary.items(), coordinates[start:], strict=True)
-        }
+        values = {name: _value(span, u) for (name, span), u in zip(self.vary.items(), coordinates[start:], strict=True)}
         law = self._law(values)
         parts = {
             group: law.ratio(coordinates[index * law.dimensions : (index + 1) * law.dimensions])
@@ -118,7 +116,7 @@ def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Reci
     found: dict[str, Range] = {}
     for name in known:
         if name in vary:
-            problem, span = _range(name, tuple(vary[name]), recipe)
+            problem, span = _range(name, list(vary[name]), recipe)
             problems += [problem] if problem is not None else []
             found[name] = span
     if problems:
@@ -126,7 +124,7 @@ def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Reci
     return found
 
 
-def _range(name: str, given: tuple[float, ...] | tuple[str, ...], recipe: Recipe) -> tuple[Problem | None, Range]:
+def _range(name: str, given: Sequence[float | str], recipe: Recipe) -> tuple[Problem | None, Range]:
     place = f"vary {name}"
     if name == "method":
         names = tuple(str(item) for item in given)

@@ -25,7 +25,7 @@ STATES: Final = {"complete": "complete", "dropped": "pruned", "failed": "failed"
 
 @dataclass(frozen=True)
 class Records:
-    """All that is known of a study. identity: study.json. names: of baselines, as in reports -> as in files."""
+    """All that is known of a study. identity: study.json."""
 
     folder: Path
     identity: Identity
@@ -48,7 +48,8 @@ class Records:
 
     def scores(self, name: str, split: str) -> dict[str, Floats]:
         """Scores of a model by task, in the order of item numbers; empty where it was not scored."""
-        return arrays(items.read(items.path_of(self.folder, name, split)))
+        found = arrays(items.read(items.path_of(self.folder, name, split)))
+        return {task: found[task] for task in self.weights if task in found}
 
 
 def arrays(found: Found) -> dict[str, Floats]:
@@ -117,7 +118,7 @@ def summary(records: Records) -> schema.SingleReport:
     return {
         "version": schema.VERSION,
         "name": " + ".join(identity["sources"]),
-        "state": "finished" if finished or not _proves(identity) and winner is not None else "running",
+        "state": "finished" if finished or (not _proves(identity) and winner is not None) else "running",
         "created": identity["created"],
         "seed": identity["seed"],
         "sampler": identity["sampler"],
@@ -130,7 +131,7 @@ def summary(records: Records) -> schema.SingleReport:
         "trials": [_trial(records, trial) for trial in records.trials],
         "winner": None if winner is None else winner.number,
         "baselines": {
-            label: {task: _interval(found) for task, found in row.items()}
+            label: {task: _score(found) for task, found in row.items()}
             for label, row in chosen.items()
             if label != schema.WINNER
         },
@@ -173,6 +174,10 @@ def _task(task: Mapping[str, Any]) -> schema.Task:
 
 
 def _interval(found: Estimate) -> schema.Interval:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+
+
+def _score(found: Estimate) -> schema.Score:
     return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
 
 
@@ -229,9 +234,7 @@ def _shared(records: Records, scored: Sequence[Recorded]) -> dict[str, set[int]]
 
 def _common(records: Records, number: int, shared: Mapping[str, set[int]]) -> dict[str, float]:
     found = items.read(items.path_of(records.folder, trial_name(number), "validation"))
-    return {
-        task: items.mean({item: found[task][item] for item in chosen}) for task, chosen in shared.items() if chosen
-    }
+    return {task: items.mean({item: found[task][item] for item in chosen}) for task, chosen in shared.items() if chosen}
 
 
 def _optimism(
@@ -316,7 +319,7 @@ def _notes(records: Records) -> list[str]:
         notes.append(f"{failed} of {len(records.trials)} draws failed; their errors are in the trial table.")
     if any(not trial.outcome.direct for trial in records.trials):
         notes.append(
-            "Transformers names or joins tensors of this model otherwise than checkpoints do, so every draw went through "
-            "a temporary checkpoint on disk."
+            "Transformers names or joins tensors of this model otherwise than checkpoints do, so every draw went "
+            "through a temporary checkpoint on disk."
         )
     return notes

@@ -21,11 +21,11 @@ def sentence(winner: Estimate, equal: Estimate, against_equal: Estimate) -> str:
     interval = f"95 % interval {_points(against_equal.low)} to {_points(against_equal.high)}"
     n = f"on {winner.n} test items"
     if against_equal.low > 0.0:
-        gain = f"{_points(against_equal.mean)} points above the equal ratio"
+        gain = f"{100 * against_equal.mean:.1f} points above the equal ratio"
         return f"The chosen ratio scored {_percent(winner)} {n}, {gain} ({interval})."
     if against_equal.high < 0.0:
-        loss = f"{_points(against_equal.mean)} points against {_percent(equal)} of the equal ratio"
-        return f"The equal ratio was better than the chosen one {n}: {_percent(winner)}, {loss} ({interval})."
+        loss = f"{_percent(equal)} against {_percent(winner)}, winner minus equal {_points(against_equal.mean)} points"
+        return f"The equal ratio was better than the chosen one {n}: {loss} ({interval})."
     scores = f"{_percent(winner)} against {_percent(equal)}"
     found = f"{_points(against_equal.mean)} points, {interval}"
     return f"No difference between the chosen and the equal ratio was shown {n}: {scores} ({found})."

@@ -42,13 +42,13 @@ Scores = Mapping[str, tuple[Indices, Floats]]
 """Item numbers and their scores by task."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a process builds its workbench from; plain values, so that it travels.
 
-    recipe: canonical text. tasks, test_tasks: as the person named them. score: instead of tasks. compute: dtype the live model
-    computes in, None for float32 on a CPU, else that of the merge. scratch: this study's folder for passing things.
+    recipe: canonical text. tasks, test_tasks: as the person named them. score: instead of tasks. compute: dtype the
+    live model computes in, None for float32 on a CPU, else that of the merge. scratch: folder for what
+    passes.
     """
 
     recipe: str
@@ -203,10 +203,10 @@ def _digest(live: LiveModel, chosen: Items) -> str:
     digest = xxhash.xxh3_128()
     for name, tensor in sorted(live.tensors().items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.data).view(np.uint8))
+        digest.update(tensor.data.view(np.uint8).data)
     for name, numbers in chosen.items():
         digest.update(name.encode())
-        digest.update(numbers)
+        digest.update(numbers.tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,77 @@
+"""Peak memory of a whole process stays below what its plan projected, and does not grow with the models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from support import models
+
+MIB = 2**20
+_CHILD = """
+import json, resource, sys
+from mixmerge import api
+from mixmerge.recipe import parse_recipe
+order = json.loads(sys.argv[1])
+plans = []
+api.merge(parse_recipe(order["recipe"]), order["out"], threads=order["threads"], memory=order["memory"],
+          on_plan=lambda plan: plans.append(plan.budget))
+status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+peak = int(status["VmHWM"].split()[0]) * 1024
+budget = plans[0]
+print(json.dumps({"peak": peak, "projected": budget.projected, "baseline": budget.baseline, "block": budget.block,
+                  "buffers": budget.buffers, "tables": budget.tables, "sample": budget.sample}))
+"""
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three models of 40 MB in bfloat16, with norms in float32."""
+    root = tmp_path_factory.mktemp("big")
+    rng = np.random.default_rng(1)
+    paths = []
+    noise = rng.integers(0, 2**16, 2**20, dtype=np.uint16) & 0xBFFF
+    for k in range(3):
+        model: models.Arrays = {}
+        for layer in range(10):
+            at = f"model.layers.{layer}."
+            model[at + "mlp.up_proj.weight"] = np.roll(noise, 7 * k + layer).view(ml_dtypes.bfloat16).repeat(2)
+            model[at + "input_layernorm.weight"] = np.ones(2048, np.float32)
+        paths.append(models.write_model(root / str(k), model))
+    return paths
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of a process from /proc")
+@pytest.mark.parametrize(
+    ("method", "keys", "threads", "memory"),
+    [
+        ("linear", {}, 2, 300),
+        ("ties", {}, 2, None),
+        ("ties", {"dare": {"drop_rate": 0.2}, "mixup": {"ratio": 0.3}}, 2, 290),
+        ("ties", {"dare": {"drop_rate": 0.2, "strategy": "magnitude"}, "parameters": {"trim": "tensor"}}, 1, 300),
+    ],
+)
+def test_the_projection_holds(
+    method: str, keys: dict[str, Any], threads: int, memory: int | None, big: list[Path], tmp_path: Path
+) -> None:
+    recipe = {"merge_method": method, "dialect": "paper", "base_model": str(big[0]), **keys}
+    recipe["models"] = [{"model": str(path)} for path in big[1:]]
+    order = {
+        "recipe": json.dumps(recipe, indent=1), "out": str(tmp_path / "out"), "threads": threads,
+        "memory": None if memory is None else memory * MIB,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, json.dumps(order)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["peak"] <= found["projected"], {key: round(value / MIB, 1) for key, value in found.items()}
+    assert memory is None or found["projected"] <= memory * MIB
+    print({key: round(value / MIB, 1) for key, value in found.items()})

@@ -1,0 +1,198 @@
+"""Element types of the output, config.json, and the small files that are carried over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mixmerge import api
+from mixmerge.errors import PlanError
+from plan.conftest import BASE, Write
+from support import models
+from support.merging import merge_live, plan_of, recipe_of
+
+
+def dtypes(recipe: Any) -> dict[str, str]:
+    return {step.spec.name: step.spec.dtype.name for step in plan_of(recipe).steps}
+
+
+def config(recipe: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(plan_of(recipe).files["config.json"])
+    return found
+
+
+def test_the_output_has_the_types_of_the_base_else_of_the_first_source(write: Write) -> None:
+    base = {name: values.astype(models.BF16 if "mlp" in name else np.float16) for name, values in BASE.items()}
+    sources = [write("a", models.cast(BASE, np.float32)), write("b", models.cast(BASE, models.BF16))]
+    found = dtypes(recipe_of("ties", sources, write("base", base), dialect="paper"))
+    assert {found[name] for name in found if "mlp" in name} == {"BF16"}
+    assert {found[name] for name in found if "mlp" not in name} == {"F16"}
+    assert set(dtypes(recipe_of("linear", sources, dialect="paper")).values()) == {"F32"}
+    assert set(dtypes(recipe_of("linear", sources[::-1], dialect="paper")).values()) == {"BF16"}
+
+
+@pytest.mark.parametrize(("said", "name"), [("float16", "F16"), ("bfloat16", "BF16"), ("float32", "F32")])
+def test_dtype_is_that_of_every_float_tensor(said: str, name: str, write: Write) -> None:
+    model = {**BASE, "ids": np.arange(3)}
+    recipe = recipe_of("linear", [write("a", model), write("b", model)], dialect="paper", dtype=said)
+    found = dtypes(recipe)
+    assert found.pop("ids") == "I64"
+    assert set(found.values()) == {name}
+    assert config(recipe)["torch_dtype"] == said
+
+
+def test_out_dtype_is_what_is_written(write: Write) -> None:
+    paths = [write("a"), write("b")]
+    recipe = recipe_of("linear", paths, parameters={"weight": 1}, dtype="float32", out_dtype="bfloat16")
+    assert set(dtypes(recipe).values()) == {"BF16"}
+
+
+@pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
+def test_config_states_the_type_most_bytes_have(key: str, write: Write) -> None:
+    base = {name: values.astype(np.float32 if "norm" in name else models.BF16) for name, values in BASE.items()}
+    stated = {**models.CONFIG, key: "float64"}
+    if key == "dtype":
+        del stated["torch_dtype"]
+    recipe = recipe_of("ties", [write("a")], write("base", base, config=stated), dialect="paper")
+    found = config(recipe)
+    assert found[key] == "bfloat16"
+    assert {"dtype", "torch_dtype"} & found.keys() == {key}
+    assert list(found) == list(stated), "the order of a config is kept"
+
+
+def test_config_states_the_rows_of_the_embedding(write: Write) -> None:
+    stated = {**models.CONFIG, "vocab_size": 999}
+    assert config(recipe_of("linear", [write("a", config=stated), write("b")], dialect="paper"))["vocab_size"] == 32
+
+
+def test_a_config_inside_a_config(write: Write) -> None:
+    """As multimodal models have it."""
+    inner = {"num_hidden_layers": 2, "vocab_size": 7, "tie_word_embeddings": True}
+    stated = {"model_type": "llava", "text_config": inner, "torch_dtype": "float32"}
+    found = config(recipe_of("linear", [write("a", config=stated), write("b")], dialect="paper"))
+    assert found["text_config"]["vocab_size"] == 32
+    assert found["text_config"]["num_hidden_layers"] == 2
+
+
+def test_without_a_config_there_is_none(write: Write) -> None:
+    plan = plan_of(recipe_of("linear", [write("a", config=None), write("b")], dialect="paper"))
+    assert "config.json" not in plan.files
+
+
+SMALL = {
+    "tokenizer.json": json.dumps({"model": {"vocab": {"a": 0}}}),
+    "tokenizer_config.json": '{"x": 1}',
+    "special_tokens_map.json": "{}",
+    "generation_config.json": '{"eos_token_id": 2}',
+    "chat_template.jinja": "{{ messages }}",
+    "modeling_evil.py": "import os",
+    "pytorch_model.bin": "x",
+    "README.md": "another model's",
+    "training_args.bin": "x",
+}
+
+
+def test_small_files_come_from_the_base_else_from_the_first_source(write: Write, tmp_path: Path) -> None:
+    named = {
+        name: write(
+            name, files={file: text + f" /* {name} */" * file.endswith(".jinja") for file, text in SMALL.items()}
+        )
+        for name in ("a", "b", "base")
+    }
+    cases = {"a": ([named["a"], named["b"]], None), "base": ([named["a"], named["b"]], named["base"])}
+    for donor, (sources, base) in cases.items():
+        out = tmp_path / f"out-{donor}"
+        api.merge(recipe_of("linear", sources, base, dialect="paper"), out)
+        files = {path.name for path in out.iterdir()}
+        assert files == {
+            "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+            "chat_template.jinja", "config.json", "README.md", "mixmerge.json", "model.safetensors",
+        }  # fmt: skip
+        assert (out / "chat_template.jinja").read_text() == f"{{{{ messages }}}} /* {donor} */"
+        assert "Mixmerge" in (out / "README.md").read_text()
+
+
+def test_the_tokenizer_may_come_from_another_model(write: Write) -> None:
+    a, b = (
+        write(name, files={**SMALL, "tokenizer_config.json": name, "generation_config.json": name}) for name in "ab"
+    )
+    plan = plan_of(recipe_of("linear", [a, b], dialect="paper", tokenizer_source=str(b)))
+    assert plan.carried["tokenizer_config.json"] == b / "tokenizer_config.json"
+    assert plan.carried["generation_config.json"] == a / "generation_config.json"
+
+
+def test_a_chat_template_of_the_recipe(write: Write) -> None:
+    a = write("a", files=SMALL)
+    plan = plan_of(recipe_of("linear", [a, write("b")], dialect="paper", chat_template="{{ hello }}"))
+    assert plan.files["chat_template.jinja"] == b"{{ hello }}"
+    assert "chat_template.jinja" not in plan.carried
+
+
+# Vocabularies
+
+
+def tokenizer(vocab: Any, added: dict[str, int] | None = None) -> dict[str, str]:
+    entries = [{"content": token, "id": number} for token, number in (added or {}).items()]
+    return {"tokenizer.json": json.dumps({"model": {"vocab": vocab}, "added_tokens": entries})}
+
+
+TOKENS = {"a": 0, "b": 1, "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        (tokenizer(TOKENS), False),
+        (tokenizer({"c": 2, "b": 1, "a": 0}), False),
+        (tokenizer({"a": 0, "b": 1}, {"c": 2}), False),
+        ({}, False),
+        ({"tokenizer.json": "not json"}, False),
+        ({"tokenizer.json": '{"model": {}}'}, False),
+        (tokenizer({"a": 0, "b": 2, "c": 1}), True),
+        (tokenizer(TOKENS, {"[PAD]": 3}), True),
+        (tokenizer([["a", 0.1], ["b", 0.2], ["c", 0.3]]), False),
+        (tokenizer([["a", 0.1], ["c", 0.2], ["b", 0.3]]), True),
+    ],
+    ids=["same", "order", "added", "none", "broken", "empty", "swapped", "more", "unigram", "unigram-swapped"],
+)
+@pytest.mark.parametrize("role", ["source", "base"])
+def test_tokens_have_the_same_rows(role: str, other: dict[str, str], differs: bool, write: Write) -> None:
+    first, last = write("first", files=tokenizer(TOKENS)), write("last", files=other)
+    sources = [first, last] if role == "source" else [first]
+    recipe = recipe_of("ties", sources, last if role == "base" else write("base"), dialect="paper")
+    if not differs:
+        plan_of(recipe)
+        return
+    with pytest.raises(PlanError) as caught:
+        plan_of(recipe)
+    [problem] = caught.value.problems
+    assert str(last) in problem.place
+    assert "tokens differ" in problem.value
+
+
+def test_every_model_with_other_tokens_is_named(write: Write) -> None:
+    paths = [write(str(k), files=tokenizer({"a": k % 2, "b": 1 - k % 2})) for k in range(4)]
+    with pytest.raises(PlanError) as caught:
+        plan_of(recipe_of("linear", paths, dialect="paper"))
+    assert [problem.place.split(" / ")[1].split(",")[0] for problem in caught.value.problems] == [
+        str(paths[1]),
+        str(paths[3]),
+    ]
+
+
+def test_live_models_have_the_tensors_of_the_merge(write: Write) -> None:
+    from mixmerge.sink import LiveSink
+    from support.merging import live_tensors
+
+    plan = plan_of(recipe_of("linear", [write("a"), write("b")], dialect="paper"))
+    wanted = {step.spec.name: step.spec.shape for step in plan.steps}
+    tensors = live_tensors(plan)
+    LiveSink(tensors).check(wanted)
+    del tensors["lm_head.weight"]
+    with pytest.raises(PlanError, match="lm_head"):
+        LiveSink(tensors).check(wanted)
+    assert merge_live(plan.recipe)

@@ -1,0 +1,29 @@
+"""The demonstration on one pair of the zoo: the numbers are there, and the winner on disk is what was scored."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from mixmerge.report import validate
+from mixmerge.study import demo
+
+
+def test_the_demonstration(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["mixmerge.study.demo"], "EXPERTS", {"adder": "add", "sorter": "sort"})
+    found = demo(tmp_path / "demo", draws=3)
+    (pair,) = found.pairs
+    assert pair.name == "adder + sorter"
+    assert pair.loaded == pytest.approx(pair.scores["winner"].mean, abs=0)
+    assert set(pair.scores) == {"winner", "equal", "plain", "base", "adder", "sorter"}
+    assert all(score.low <= score.mean <= score.high for score in pair.scores.values())
+    assert (pair.winner / "model.safetensors").is_file()
+    assert [(cell.dare, cell.m3, cell.single is None) for cell in found.two_by_two] == [
+        (False, False, True), (False, True, False), (True, False, True), (True, True, False),
+    ]  # fmt: skip
+    page = json.loads((found.report.parent / "report.json").read_text())
+    validate(page)
+    assert [study["name"] for study in page["studies"]] == ["adder + sorter", "adder + sorter, after DARE"]
+    assert demo(tmp_path / "demo", draws=3).pairs[0].scores == pair.scores

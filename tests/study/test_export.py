@@ -1,0 +1,92 @@
+"""Exported models: what their card says, the Pareto set, other trials, the hub."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from mixmerge import verify
+from mixmerge.errors import OutputError, PlanError
+from mixmerge.study import Study, explore, export
+
+
+@pytest.fixture(scope="module")
+def study(tiny, tmp_path_factory) -> Study:
+    folder = tmp_path_factory.mktemp("study") / "s"
+    return explore(tiny.recipe, tiny.tasks, folder=folder, draws=4, threads=1, objective="pareto")
+
+
+def test_the_card_says_how_it_was_chosen(study, tmp_path) -> None:
+    (out,) = export(study.folder, tmp_path / "winner")
+    card = (out / "README.md").read_text()
+    assert f"Trial {study.best['number']} of a study with seed 0 and sampler `sobol`" in card
+    assert "best of 4 draws" in card
+    assert f"{study.best['ratio a']:g}" in card
+    assert "95 % intervals" in card
+    assert study.summary["verdict"]["sentence"] in card
+    assert card.count("model.safetensors") >= 3
+    verify(out)
+
+
+def test_another_trial_says_it_was_not_chosen(study, tmp_path) -> None:
+    other = next(row["number"] for row in study.trials if row["number"] != study.best["number"])
+    (out,) = export(study.folder, tmp_path / "other", trial=other)
+    card = (out / "README.md").read_text()
+    assert "one of 4 draws" in card
+    assert "On test items" not in card
+
+
+def test_the_pareto_set_gets_a_folder_each(study, tmp_path) -> None:
+    folders = export(study.folder, tmp_path / "set", pareto=True)
+    assert [folder.name for folder in folders] == [f"trial-{row['number']:05d}" for row in study.pareto]
+    assert all((folder / "model.safetensors").is_file() for folder in folders)
+
+
+def test_an_unknown_trial_is_refused(study, tmp_path) -> None:
+    with pytest.raises(PlanError, match="known: 0, 1, 2, 3"):
+        export(study.folder, tmp_path / "out", trial=9)
+
+
+def test_changed_sources_are_refused(study, tiny, tmp_path) -> None:
+    weights = tiny.b / "model.safetensors"
+    before = weights.stat()
+    os.utime(weights, (before.st_atime, before.st_mtime + 5))
+    try:
+        with pytest.raises(PlanError, match="those the study scored"):
+            export(study.folder, tmp_path / "out")
+    finally:
+        os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_pushing_uploads_the_folder(study, tmp_path, monkeypatch) -> None:
+    import huggingface_hub
+
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    class Hub:
+        def create_repo(self, name: str, **settings: Any) -> str:
+            calls.append((name, settings))
+            return f"https://hub/{name}"
+
+        def upload_folder(self, **settings: Any) -> None:
+            calls.append(("upload", settings))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    (out,) = export(study.folder, tmp_path / "out", push_to_hub="me/merged")
+    assert calls[0] == ("me/merged", {"private": False, "exist_ok": True})
+    assert calls[1][1]["folder_path"] == out
+
+
+def test_a_hub_that_refuses_is_told(study, tmp_path, monkeypatch) -> None:
+    import huggingface_hub
+
+    class Hub:
+        def create_repo(self, name: str, **settings: Any) -> str:
+            raise OSError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    with pytest.raises(OutputError, match="no route"):
+        export(study.folder, tmp_path / "out", push_to_hub="me/merged")
+    assert (tmp_path / "out" / "model.safetensors").is_file()
