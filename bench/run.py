@@ -43,7 +43,12 @@ def _recipe(method: str, extra: str, base: bool, weights: str) -> str:
 
 MIXUP = "mixup: {{alpha: 0.5, seed: 1}}"
 CASES = (
-    Case("linear", _recipe("linear", MIXUP, False, ""), _recipe("linear", "dtype: bfloat16", False, "weight: 0.5"), ("a", "b")),
+    Case(
+        "linear",
+        _recipe("linear", MIXUP, False, ""),
+        _recipe("linear", "dtype: bfloat16", False, "weight: 0.5"),
+        ("a", "b"),
+    ),
     Case(
         "task_arithmetic",
         _recipe("task_arithmetic", MIXUP, True, ""),

@@ -317,7 +317,6 @@ def test_a_model_that_is_overwritten_stays_until_the_new_one_is_whole(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
 
 
-@pytest.mark.xfail(reason="told when the work is done, by checkpoint.writer.publish")
 def test_what_may_not_be_overwritten_is_told_first(families: dict[str, Family], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "diary.txt").write_text("precious")

@@ -7,7 +7,7 @@ is not imported from here, so that nothing of huggingface_hub loads unless a mod
 from mixmerge.checkpoint.dtypes import DTYPES, DType, from_torch_name
 from mixmerge.checkpoint.header import TensorSpan, TensorSpec
 from mixmerge.checkpoint.reader import Checkpoint, open_checkpoint, quantisation
-from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, lay_out, partial_folder, publish
+from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, check_target, lay_out, partial_folder, publish
 
 __all__ = [
     "DTYPES",
@@ -17,6 +17,7 @@ __all__ = [
     "ShardLayout",
     "TensorSpan",
     "TensorSpec",
+    "check_target",
     "from_torch_name",
     "lay_out",
     "open_checkpoint",

@@ -30,6 +30,7 @@ __all__ = [
     "CheckpointWriter",
     "ShardLayout",
     "TensorSpec",
+    "check_target",
     "index_bytes",
     "lay_out",
     "partial_folder",
@@ -238,7 +239,7 @@ def publish(partial: Path, out: Path, overwrite: bool) -> None:
     that fails it is moved back. Raises OutputError if `out` exists and may not be overwritten or is no model,
     OSError as the system does.
     """
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     fileio.sync_folder(partial)
     aside = _move_aside(out)
     try:
@@ -252,7 +253,7 @@ def publish(partial: Path, out: Path, overwrite: bool) -> None:
         _remove_all(aside)
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
     """Refuse to replace anything without leave, and with leave anything but a model or an empty folder."""
     if not os.path.lexists(out):
         return

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mixmerge import fileio
-from mixmerge.checkpoint import CheckpointWriter, partial_folder, publish
+from mixmerge.checkpoint import CheckpointWriter, check_target, partial_folder, publish
 from mixmerge.engine.card import model_card
 from mixmerge.engine.events import Event, Listener, TensorDone
 from mixmerge.engine.execute import Engine
@@ -50,7 +50,7 @@ def merge_to_folder(
     check_place(out, resume=resume, overwrite=overwrite)
     run = _Run(plan, partial, listeners, kernels)
     try:
-        run.open(resume=resume)
+        run.open(version, resume=resume)
         statistics = run.execute()
         record = make_record(plan, statistics, run.done, version)
         run.complete(record, model_card(record, out.name, card))
@@ -84,6 +84,7 @@ def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
         problems.append(Problem(rule, "an interrupted merge", str(partial), cure))
     if problems:
         raise OutputError(problems)
+    check_target(out, overwrite)
 
 
 def _interrupted(error: OSError, out: Path) -> InterruptedMergeError:
@@ -106,9 +107,9 @@ class _Run:
         self._writer: CheckpointWriter | None = None
         self._journal: Journal | None = None
 
-    def open(self, *, resume: bool) -> None:
+    def open(self, version: str, *, resume: bool) -> None:
         """Create the files, or take up those of an interrupted merge of the same plan."""
-        identity = _identity(self.plan)
+        identity = _identity(self.plan, version)
         found = read_journal(self.partial) if resume else None
         if found is not None and found.identity != identity:
             rule, cure = (
@@ -178,10 +179,11 @@ class _Run:
             self._journal = None
 
 
-def _identity(plan: Plan) -> dict[str, Any]:
+def _identity(plan: Plan, version: str) -> dict[str, Any]:
     """What must be unchanged for a merge to be resumed, as plain JSON values."""
     layouts = b"".join(layout.file.encode() + layout.header for layout in plan.layouts)
     content = {
+        "mixmerge": version,
         "recipe": recipe_hash(plan.recipe),
         "ratios": {group: list(ratio) for group, ratio in plan.ratios.items()},
         "layout": hashlib.sha256(layouts).hexdigest(),

@@ -45,10 +45,14 @@ class Kernels:
     l1_block: Callable[..., None]
 
 
+def _always(_: Callable[..., Any]) -> bool:
+    return True
+
+
 def _from(module: Any, compiled: bool) -> Kernels:
     return Kernels(
         compiled,
-        module.in_cache if compiled else lambda kernel: True,
+        module.in_cache if compiled else _always,
         module.MERGE_BLOCK,
         module.histogram_block,
         module.survey_block,
