@@ -32,6 +32,13 @@ floors: $(READY)
 units: $(READY)
 	$(BIN)/python -m pytest -n auto
 
+# Beside `make test`: what takes minutes more, and what needs mergekit (MIXMERGE_MERGEKIT_PYTHON, MIXMERGE_MERGEKIT).
+prove: $(READY)
+	PROVE=1 $(BIN)/python -m pytest tests/study/test_prove_kills.py
+
+peers: $(READY)
+	$(BIN)/python -m pytest tests/peers
+
 bench: $(READY)
 	$(BIN)/python bench/run.py
 

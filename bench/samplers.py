@@ -15,7 +15,7 @@ import numpy as np
 
 from mixmerge.recipe import with_overrides
 from mixmerge.study import explore
-from mixmerge.study.demo import BATCH, EXPERTS, pair_recipe, pair_tasks
+from mixmerge.study.demonstration import BATCH, EXPERTS, pair_recipe, pair_tasks
 from mixmerge.study.workbench import one_thread
 
 WAYS = {

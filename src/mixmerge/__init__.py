@@ -3,6 +3,7 @@
 >>> import mixmerge
 >>> planned = mixmerge.plan("recipe.yaml")          # reads headers only
 >>> record = mixmerge.merge("recipe.yaml", "out")   # writes the merged model
+>>> study = mixmerge.explore("recipe.yaml", ["task.jsonl"], folder="study")  # finds the ratio
 >>> mixmerge.verify("out")                          # recomputes its fingerprints
 """
 
@@ -17,8 +18,12 @@ from mixmerge.errors import MixmergeError, Problem
 if TYPE_CHECKING:
     from mixmerge.api import merge, plan, verify
     from mixmerge.recipe import Recipe, load_recipe, parse_recipe
+    from mixmerge.study import Study, explore, export
 
 _LAZY = {
+    "Study": "mixmerge.study",
+    "explore": "mixmerge.study",
+    "export": "mixmerge.study",
     "merge": "mixmerge.api",
     "plan": "mixmerge.api",
     "verify": "mixmerge.api",
@@ -53,4 +58,16 @@ class _Facade(ModuleType):
 
 sys.modules[__name__].__class__ = _Facade
 
-__all__ = ["MixmergeError", "Problem", "Recipe", "load_recipe", "merge", "parse_recipe", "plan", "verify"]
+__all__ = [
+    "MixmergeError",
+    "Problem",
+    "Recipe",
+    "Study",
+    "explore",
+    "export",
+    "load_recipe",
+    "merge",
+    "parse_recipe",
+    "plan",
+    "verify",
+]

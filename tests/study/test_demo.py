@@ -12,7 +12,7 @@ from mixmerge.study import demo
 
 
 def test_the_demonstration(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sys.modules["mixmerge.study.demo"], "EXPERTS", {"adder": "add", "sorter": "sort"})
+    monkeypatch.setattr(sys.modules["mixmerge.study.demonstration"], "EXPERTS", {"adder": "add", "sorter": "sort"})
     found = demo(tmp_path / "demo", draws=3)
     (pair,) = found.pairs
     assert pair.name == "adder + sorter"

@@ -4,7 +4,7 @@ The only room where ratio laws, the engine, evaluation and storage meet. Nothing
 `StudyEvent`s. PyTorch, transformers and Optuna are imported when a study begins, not before.
 """
 
-from mixmerge.study.demo import Demo, PairResult, TwoByTwo, demo
+from mixmerge.study.demonstration import Demo, PairResult, TwoByTwo, demo
 from mixmerge.study.events import (
     Proving,
     Stage,
@@ -14,8 +14,8 @@ from mixmerge.study.events import (
     TrialDone,
     TrialStarted,
 )
-from mixmerge.study.explore import explore
-from mixmerge.study.export import export
+from mixmerge.study.exploring import explore
+from mixmerge.study.exporting import export
 from mixmerge.study.study import Study
 
 __all__ = [

@@ -20,8 +20,8 @@ from mixmerge.evaluation import Estimate
 from mixmerge.recipe import Recipe, recipe_from_options
 from mixmerge.report.schema import OBJECTIVE, PLAIN, WINNER, Cell, Grid, Interval, SingleReport
 from mixmerge.study.events import Stage, StudyListener
-from mixmerge.study.explore import explore
-from mixmerge.study.export import export
+from mixmerge.study.exploring import explore
+from mixmerge.study.exporting import export
 from mixmerge.study.study import Study
 from mixmerge.study.summary import estimates
 from mixmerge.study.workbench import one_thread, score_folder
