@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from mixmerge.study import explore
+from mixmerge.study.crew import Processes
+from mixmerge.study.workbench import Setup
 
 
 class DieOnce:
@@ -38,3 +42,27 @@ def test_two_workers_draw_what_one_does(tiny, tmp_path) -> None:
 
     assert rows(both) == rows(one)
     assert {row["state"] for row in both.trials} == {"complete"}
+
+
+def test_a_job_given_to_a_pool_that_just_broke_is_done_all_the_same(monkeypatch) -> None:
+    """A worker may die between a look at the pool and the next job."""
+
+    class Pool:
+        def __init__(self, broken: bool) -> None:
+            self.broken = broken
+
+        def submit(self, function: Any, job: Any) -> Future[Any]:
+            if self.broken:
+                raise BrokenProcessPool("a child process terminated abruptly")
+            future: Future[Any] = Future()
+            future.set_result(f"scored {job}")
+            return future
+
+        def shutdown(self, **_: Any) -> None:
+            pass
+
+    pools = iter([Pool(broken=True), Pool(broken=False)])
+    monkeypatch.setattr(Processes, "_started", lambda _: next(pools))
+    crew = Processes(Setup("", (), Path("scratch")), 2)
+    crew.submit("job")  # type: ignore[arg-type]
+    assert crew.next() == ("job", "scored job")

@@ -79,7 +79,13 @@ class Processes(Crew):
         self._send(job, 1)
 
     def _send(self, job: Job, attempt: int) -> None:
-        self._running[self._pool.submit(_run, job)] = (job, attempt)
+        try:
+            future = self._pool.submit(_run, job)
+        except BrokenProcessPool as error:  # a worker died since the last look; `next` starts new ones
+            future = Future()
+            future.set_exception(error)
+            attempt -= 1  # it was not running when that happened
+        self._running[future] = (job, attempt)
 
     def next(self) -> tuple[Job, Result]:
         while True:
