@@ -11,6 +11,7 @@ import pytest
 
 from mixmerge.evaluation import ChoiceItem, LiveBackend, LiveModel, TargetItem, Task, TaskError, load_tasks
 from mixmerge.evaluation.codec import Codec, Encoded
+from mixmerge.evaluation.generation import Feed
 from mixmerge.evaluation.likelihood import share
 from mixmerge.evaluation.score import Scorer
 
@@ -146,6 +147,11 @@ def test_a_prompt_longer_than_the_window_is_told(live: LiveModel) -> None:
     for item in (TargetItem(long, "a"), ChoiceItem(long, ("a", "b"), 0)):
         with pytest.raises(TaskError, match="window of the model"):
             LiveBackend(live).score(Task("t", (item,)), [0])
+
+
+def test_a_model_without_keys_and_values_is_told() -> None:
+    with pytest.raises(TaskError, match=r"keeps keys and values(?s:.)*found: object"):
+        Feed(object(), [[1]], frozenset({"input_ids", "cache_params"}))
 
 
 def test_inputs_that_begin_others_share_their_row() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mixmerge.evaluation import BackendError, ChoiceItem, LmEvalTask, OpenAIBackend, TargetItem, Task, TaskError
-
-Reply = Callable[[dict[str, Any]], tuple[int, Any]]
+from mixmerge.evaluation.suite import named
+from mixmerge.evaluation.suite.opening import Settings, open_tasks
+from mixmerge.evaluation.suite.prompts import Style
+from support.answering import Fake, answering
 
 
 def completion(asked: dict[str, Any], before: str = "") -> tuple[int, Any]:
@@ -27,41 +29,10 @@ def completion(asked: dict[str, Any], before: str = "") -> tuple[int, Any]:
     return 200, {"choices": [{"text": asked["prompt"] + "!", "logprobs": found}]}
 
 
-class Fake:
-    """The server's side: what it was asked, and how it replies."""
-
-    def __init__(self) -> None:
-        self.reply: Reply = completion
-        self.asked: list[tuple[str, Any, dict[str, Any]]] = []
-        self.url = ""
-
-
 @pytest.fixture
 def server() -> Iterator[Fake]:
-    fake = Fake()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fake.asked.append((self.path, self.headers.get("Authorization"), body))
-            status, value = fake.reply(body)
-            data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    fake.url = f"http://127.0.0.1:{http.server_port}/v1"
-    yield fake
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with answering(completion) as fake:
+        yield fake
 
 
 SUMS = Task("sums", tuple(TargetItem(f"{n}+{n}=", str(2 * n if n % 3 else 0)) for n in range(1, 31)))
@@ -148,8 +119,41 @@ def test_no_server_at_all(server: Fake) -> None:
         OpenAIBackend("file:///etc/passwd", "m")
 
 
-def test_tasks_of_lm_eval_need_a_live_model() -> None:
-    task = object.__new__(LmEvalTask)
-    task.name = "x"
-    with pytest.raises(TaskError, match="live backend"):
-        OpenAIBackend("http://127.0.0.1:1/v1", "m").score(task, [0])
+def gsm8k(folder: Path, prompt: Style) -> LmEvalTask:
+    rows = [{"question": f"{n}+{n}", "answer": f"#### {2 * n}"} for n in range(1, 5)]
+    (folder / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (opened,) = open_tasks(named("m3_gsm8k"), Settings(prompt=prompt, data_dir=folder))
+    return opened.task
+
+
+def test_suite_tasks_need_nothing_but_text(server: Fake, tmp_path: Path) -> None:
+    """Prompts and ends of answers are the suite's; a stop text that a server leaves in is cut off here."""
+
+    def reply(asked: dict[str, Any]) -> tuple[int, Any]:
+        first = int(asked["prompt"].split("+")[0][-1])
+        number = 2 * first if first != 3 else 1
+        return 200, {"choices": [{"text": f" It is {number}.\nUSER: and now 99?"}]}
+
+    server.reply = reply
+    task = gsm8k(tmp_path, "alpaca")
+    assert OpenAIBackend(server.url, "m").score(task, [3, 0, 2]).tolist() == [1.0, 1.0, 0.0]
+    bodies = [body for _, _, body in server.asked]
+    assert len(bodies) == 3
+    for body in bodies:
+        assert body["prompt"].endswith("### Response: Let's think step by step.")
+        assert (body["max_tokens"], body["temperature"]) == (1024, 0)
+        assert body["stop"] == ["### Instruction:", "\nUSER:"]
+
+
+def test_a_server_that_fails_on_a_suite_task_is_told_as_one(server: Fake, tmp_path: Path) -> None:
+    server.reply = lambda _: (400, b"maximum context length")
+    with pytest.raises(BackendError, match="maximum context length"):
+        OpenAIBackend(server.url, "m", pause=0.0).score(gsm8k(tmp_path, "raw"), [0])
+
+
+def test_other_tasks_of_lm_eval_need_a_live_model(tmp_path: Path) -> None:
+    other = object.__new__(LmEvalTask)
+    other.name, other._scorer, other._chat = "x", None, False
+    for task in (other, gsm8k(tmp_path, "chat_template")):
+        with pytest.raises(TaskError, match="live backend"):
+            OpenAIBackend("http://127.0.0.1:1/v1", "m").score(task, [0])

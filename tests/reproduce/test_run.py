@@ -234,6 +234,9 @@ def test_stresstest(models: Path, data: Path, tmp_path: Path) -> None:
             assert row.score == pytest.approx(100 * (1 - kept_one["attacked"] / kept_one["clean"]))
         else:
             assert "nothing to lose" in row.why
+    (tmp_path / "out" / "cells" / "lm-code-task-arithmetic.json").unlink()  # or stopped before it was written
+    again = reproduce("stresstest", ["lm-code-task-arithmetic"], out=tmp_path / "out", models=[models], data_dir=data)
+    assert again.cells == found.cells
 
 
 def test_another_run_is_not_mixed_in(done: Summary, models: Path, data: Path) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
 
 from mixmerge.checkpoint import Checkpoint, open_checkpoint
-from mixmerge.errors import Problem, extra_missing
+from mixmerge.errors import Problem
 from mixmerge.evaluation import suite
 from mixmerge.evaluation.backends import LiveBackend
+from mixmerge.evaluation.devices import check_device
 from mixmerge.evaluation.execution import Confinement, walls
 from mixmerge.evaluation.judging.judge import Judge
 from mixmerge.evaluation.live import Compute, LiveModel
@@ -29,9 +30,10 @@ from mixmerge.evaluation.problems import TaskError
 from mixmerge.evaluation.results import Asked, Evaluation, Listener, Note, Scored, Skipped, TaskResult, check_out
 from mixmerge.evaluation.suite import Resources, SuiteTask, TaskName, declared
 from mixmerge.evaluation.suite.lm_eval_glue import checked_style
-from mixmerge.evaluation.suite.opening import Opened, Settings, open_tasks, refusal
+from mixmerge.evaluation.suite.opening import Opened, Settings, check_installed, open_tasks, refusal
 from mixmerge.evaluation.suite.prompts import Style
 from mixmerge.evaluation.tasks import AnyTask
+from mixmerge.evaluation.templates import has_template
 
 BATCH: Final = 16
 """Answers that are generated at once where nobody says: keys and values of all of them are held in memory."""
@@ -87,10 +89,13 @@ def evaluate(
         check_out(Path(out), overwrite=overwrite)
     asked = None if prompt is None else checked_style(prompt)
     _check_numbers(limit=limit, batch_size=batch_size, workers=workers)
+    check_device(device, compute)
     resources = Resources(execute=allow_code_execution, workers=workers, judge=judge)
     chosen, skipped = _chosen([str(task) for task in tasks], resources)
     for one in skipped:
         _tell(listeners, Note(f"{one.name} is skipped: {one.why}; {one.cure}"))
+    if any(isinstance(one, TaskName) for one in chosen):
+        check_installed()
     folder = None if data_dir is None else Path(data_dir).expanduser()
     settings = Settings(prompt=asked or "raw", data_dir=folder, limit=limit, resources=resources)
     checkpoint = _found(str(model), lambda: _opened(chosen, settings, allow_code))
@@ -180,23 +185,11 @@ def _style(asked: Style | None, folder: Path, chosen: Sequence[str | TaskName]) 
     """The prompt style that was asked for, or the model's own. Raises TaskError where its tokenizer has no template."""
     if asked not in (None, "chat_template") or not any(isinstance(one, TaskName) for one in chosen):
         return asked or "alpaca"
-    has_template = _has_template(folder)
-    if asked is not None and not has_template:
+    there = has_template(folder)
+    if asked is not None and not there:
         rule, cure = "the model's tokenizer has a chat template", "say another --prompt: alpaca, vicuna or raw"
         raise TaskError(Problem(rule, "none", str(folder), cure))
-    return "chat_template" if has_template else "alpaca"
-
-
-def _has_template(folder: Path) -> bool:
-    try:
-        transformers = import_module("transformers")
-    except ImportError as error:
-        raise extra_missing("study", error.name or "transformers", "scoring a model in memory") from error
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception:  # whatever it is, loading the model tells it better
-        return False
-    return tokenizer.chat_template is not None
+    return "chat_template" if there else "alpaca"
 
 
 def _opened(chosen: Sequence[str | TaskName], settings: Settings, allow_code: bool) -> list[_Entry]:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from mixmerge.errors import Problem
 from mixmerge.evaluation.codec import Codec
+from mixmerge.evaluation.problems import TaskError
 
 
 @final
@@ -78,9 +80,16 @@ def judge(model: Any, codec: Codec, batch: Sequence[Asked], accepts: frozenset[s
 
 @final
 class Feed:
-    """The model's side of the loop: padded on the left, masked only where something is padded."""
+    """The model's side of the loop: padded on the left, masked only where something is padded.
+
+    Raises TaskError for a model that keeps something else than keys and values of what it read, such as Mamba's state.
+    """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], accepts: frozenset[str]) -> None:
+        if "past_key_values" not in accepts:
+            rule = "a model that writes answers keeps keys and values of what it read"
+            cure = "score it on choices, or behind a server (mixmerge explore --serve)"
+            raise TaskError(Problem(rule, type(model).__name__, "model", cure))
         import torch
 
         self._torch, self._model, self._accepts = torch, model, accepts

@@ -158,7 +158,7 @@ def _greedy_class() -> type[Any]:
         shortened: int = 0
 
         def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-            endings = [_ending(request.args[1]) for request in requests]
+            endings = [ending_of(request.args[1]) for request in requests]
             if None in endings:  # sampling, beams, penalties: lm-eval's business
                 return list(super().generate_until(requests, disable_tqdm))
             prompts = self.codec.prompts([request.args[0] for request in requests])
@@ -178,7 +178,7 @@ def _greedy_class() -> type[Any]:
     return GreedyLM
 
 
-def _ending(asked: Mapping[str, Any]) -> Ending | None:
+def ending_of(asked: Mapping[str, Any]) -> Ending | None:
     """Where a greedy request ends; None for a request that asks for more than greedy text."""
     known = {"until", "max_gen_toks", "do_sample", "temperature"}
     if set(asked) - known or asked.get("do_sample") or asked.get("temperature") not in (None, 0, 0.0):

@@ -1,14 +1,18 @@
 """JSON sent to a server by POST, and its answer: tried again where that may help, bounded, told plainly where it fails.
 
 It knows addresses, keys and bytes; it knows nothing of what is asked. A key goes to the named host only, not to where
-that redirects, and into no message. Only the standard library is used.
+that redirects, and into no message. A proxy that the environment names is used, but not for this machine: a proxy
+elsewhere could not reach what it serves. Only the standard library is used.
 """
 
 from __future__ import annotations
 
+import http.client
+import ipaddress
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final, final
@@ -21,6 +25,8 @@ PAUSE: Final = 0.5  # seconds before the second try; doubled before each further
 LONGEST_PAUSE: Final = 60.0  # seconds; a server may ask for more than ours, not for more than this
 MAX_ANSWER: Final = 50_000_000  # bytes
 TRANSIENT: Final = (408, 409, 429, 500, 502, 503, 504)
+BROKEN: Final = (OSError, ValueError, http.client.HTTPException, RecursionError)
+"""What no answer, half of one, one that is not HTTP, and one that is no JSON or too deep raise."""
 
 
 @final
@@ -43,7 +49,7 @@ class JsonServer:
         while True:
             try:
                 return self._once(body)
-            except (OSError, ValueError) as error:
+            except BROKEN as error:
                 if attempt == TRIES or not _transient(error):
                     cure = "check address, model name and key, and that the server runs"
                     raise BackendError(Problem("the server answers", self._told(error), self.url, cure)) from error
@@ -55,7 +61,7 @@ class JsonServer:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"}, method="POST")
         if self._key is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
-        with urllib.request.urlopen(request, timeout=self._timeout) as response:
+        with opened(request, self._timeout) as response:
             data = response.read(MAX_ANSWER + 1)
         if len(data) > MAX_ANSWER:
             raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
@@ -64,10 +70,46 @@ class JsonServer:
     def _told(self, error: Exception) -> str:
         """What happened; some servers quote the key they refuse."""
         if isinstance(error, urllib.error.HTTPError):
-            text = f"{error.code} {error.reason}: {error.read(1000).decode('utf-8', 'replace')}"
+            text = f"{error.code} {error.reason}: {_body(error).decode('utf-8', 'replace')}"
         else:
             text = f"{type(error).__name__}: {error}"
         return shorten(text.replace(self._key, "(the key)") if self._key else text)
+
+
+def opened(request: urllib.request.Request | str, timeout: float) -> Any:
+    """The response to a request, as `urllib.request.urlopen` gives it, without a proxy where the host is this machine.
+
+    timeout: seconds. Raises OSError.
+    """
+    return urllib.request.build_opener(_Proxies()).open(request, timeout=timeout)
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is this machine's by its words alone: localhost, or a loopback or unspecified number."""
+    host = (urllib.parse.urlsplit(url).hostname or "").removesuffix(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return number.is_loopback or number.is_unspecified
+
+
+@final
+class _Proxies(urllib.request.ProxyHandler):
+    """The environment's proxies, for every request on the way, redirects included, that leaves this machine."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:
+        return None if is_here(req.full_url) else super().proxy_open(req, proxy, type)
+
+
+def _body(error: urllib.error.HTTPError) -> bytes:
+    """The beginning of what a refusal says; nothing where the server breaks off."""
+    try:
+        return error.read(1000)
+    except (OSError, http.client.HTTPException):
+        return b""
 
 
 def _transient(error: Exception) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import xxhash
 
 from mixmerge.errors import Problem, extra_missing, nearest
-from mixmerge.evaluation.problems import TaskError, shorten
+from mixmerge.evaluation.problems import BackendError, TaskError, shorten
 from mixmerge.evaluation.task_code import refuse_code
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -55,24 +55,32 @@ class LmEvalTask:
     """task: of lm-eval, with its data. weight: of its mean score in the objective. metric: whose values count.
 
     scorer: scores all answers at once in place of lm-eval, for tasks that generate text. chat: whether the tokenizer's
-    chat template is put around prompts.
+    chat template is put around prompts. sources: where the items came from, as records state it (`suite.data.Source`);
+    none for tasks of lm-eval's own.
     """
 
     validation: int | None = None  # lm-eval's scored set is divided like any other
 
     def __init__(
-        self, task: Any, *, weight: float = 1.0, scorer: TextScorer | None = None, chat: bool = False
+        self, task: Any, *, weight: float = 1.0, scorer: TextScorer | None = None, chat: bool = False,
+        sources: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         self.name = str(task.task_name)
         self.weight = weight
         self.metric = _main_metric(task)
         self._task = task
         self._scorer, self._chat = scorer, chat
+        self.sources = tuple(sources)
         self._docs = list(task.eval_docs)
         _prepare(task)
 
     def __len__(self) -> int:
         return len(self._docs)
+
+    @property
+    def needs_text_only(self) -> bool:
+        """Whether answers to prompts are all it needs of a model: a server can give them."""
+        return self._scorer is not None and not self._chat
 
     @cached_property
     def fingerprint(self) -> str:
@@ -226,7 +234,7 @@ def _told(place: str) -> Iterator[None]:
     """What lm-eval or a task's own code raises, told as an error of ours."""
     try:
         yield
-    except TaskError:
+    except (TaskError, BackendError):
         raise
     except Exception as error:
         cure = "try the task with lm-eval alone; data sets of its own must be reachable or cached"

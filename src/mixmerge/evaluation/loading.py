@@ -33,6 +33,7 @@ def load_tasks(
     *,
     allow_code: bool = False,
     divided: bool = True,
+    asked: Settings | None = None,
 ) -> tuple[AnyTask, ...]:
     """Tasks in the order named.
 
@@ -40,7 +41,7 @@ def load_tasks(
     lm-eval knows. A suite's names win, then a path that exists. Files named NAME.validation.jsonl and NAME.test.jsonl
     are the two sets of one task NAME. weights: by task name (a group's by the group's), > 0, default 1. allow_code:
     whether folders may bring Python code. divided: whether tasks are to be divided into sets; without, one of two sets
-    is a task too.
+    is a task too. asked: how tasks of a suite are asked; None: as the environment says.
 
     Raises TaskError with all problems, MissingExtraError where lm-eval is needed and absent.
     """
@@ -51,7 +52,7 @@ def load_tasks(
     seen: set[Path] = set()
     for spec in specs:
         if not _is_file(spec):
-            tasks += _of_lm_eval(str(spec), given, problems, allow_code)
+            tasks += _of_lm_eval(str(spec), given, problems, allow_code, asked)
         elif Path(spec) not in seen:
             group = [file for file in files if _name(file) == _name(Path(spec))]
             seen.update(group)
@@ -97,11 +98,13 @@ def _from_files(files: Sequence[Path], problems: Problems, *, divided: bool) -> 
     return Task(name, (*validation, *test), validation=len(validation))
 
 
-def _of_lm_eval(spec: str, weights: Mapping[str, float], problems: Problems, allow_code: bool) -> list[AnyTask]:
+def _of_lm_eval(
+    spec: str, weights: Mapping[str, float], problems: Problems, allow_code: bool, asked: Settings | None
+) -> list[AnyTask]:
     weight = weights.get(spec, 1.0)
     try:
         if found := suite.named(spec):
-            opened = open_tasks(found, Settings.from_environment(), weight=weight / len(found))
+            opened = open_tasks(found, asked or Settings.from_environment(), weight=weight / len(found))
             return [one.task for one in opened]
         if suite.is_meant(spec) and not Path(spec).exists():
             problems.add("a suite has the tasks its table names", repr(spec), "tasks", nearest(spec, suite.names()))

@@ -1,7 +1,8 @@
 """Scores from any server that speaks OpenAI's completions protocol: vLLM, SGLang, llama.cpp, transformers serve.
 
 `POST {url}/completions`, one request an item or choice, several at a time; the server batches them. Targets need
-nothing but text. Choices need `echo` with `logprobs`, as vLLM and SGLang offer them.
+nothing but text, nor do suite tasks, whose answers may be long. Choices need `echo` with `logprobs`, as vLLM and SGLang
+offer them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from mixmerge.errors import Problem
 from mixmerge.evaluation.backends import Backend
 from mixmerge.evaluation.generation import matches
+from mixmerge.evaluation.greedy import ending_of
 from mixmerge.evaluation.http import PAUSE, JsonServer
 from mixmerge.evaluation.lm_eval_tasks import LmEvalTask
 from mixmerge.evaluation.problems import BackendError, TaskError, shorten
@@ -22,6 +24,7 @@ from mixmerge.evaluation.tasks import AnyTask, ChoiceItem, Indices, Item, Target
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Answer = Mapping[str, Any]
+SCORES = "a server scores items of JSONL files, and suite tasks asked without a chat template"
 _T = TypeVar("_T")
 
 
@@ -49,11 +52,25 @@ class OpenAIBackend(Backend):
 
     def score(self, task: AnyTask, indices: Sequence[int] | Indices) -> Floats:
         if isinstance(task, LmEvalTask):
-            rule, cure = "a server scores items of JSONL files", "use the live backend for tasks of lm-eval"
-            raise TaskError(Problem(rule, "a task of lm-eval", f"task {task.name!r}", cure))
+            if not task.needs_text_only:
+                rule, cure = SCORES, "use the live backend for other tasks of lm-eval, and for chat templates"
+                raise TaskError(Problem(rule, "a task of lm-eval", f"task {task.name!r}", cure))
+            return task.score(_Writer(self._answers), [int(index) for index in indices])
         items = [task.items[int(index)] for index in indices]
         with ThreadPoolExecutor(self._workers) as pool:
             return np.array(list(pool.map(self._score, items)), dtype=np.float64)
+
+    def _answers(self, requests: Sequence[Any]) -> list[str]:
+        """Greedy answers to requests of lm-eval, in their order."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(self._answer, requests))
+
+    def _answer(self, request: Any) -> str:
+        prompt, settings = request.args
+        ending = ending_of(settings)
+        assert ending is not None, "suite tasks ask for greedy text"
+        asked = {"prompt": str(prompt), "max_tokens": ending.limit, "stop": list(ending.stops)}
+        return ending.cut(self._ask(asked, _text))
 
     def _score(self, item: Item) -> float:
         if isinstance(item, TargetItem):
@@ -77,6 +94,14 @@ class OpenAIBackend(Backend):
         except (KeyError, IndexError, TypeError, ValueError) as error:
             rule, cure = "the server answers as OpenAI's completions do", _cure(asked)
             raise BackendError(Problem(rule, shorten(answer), self._server.url, cure)) from error
+
+
+@final
+class _Writer:
+    """What a task of a suite asks of a model as lm-eval wraps it."""
+
+    def __init__(self, answers: Callable[[Sequence[Any]], list[str]]) -> None:
+        self.generate_until = answers
 
 
 def _text(answer: Answer) -> str:

@@ -86,18 +86,19 @@ class Split:
     test: Indices
 
 
-def split(task: AnyTask, validation_fraction: float, seed: int) -> Split:
+def split(task: AnyTask, validation_fraction: float, seed: int, limit: int | None = None) -> Split:
     """Divide the items of a task; the author's division wins where there is one.
 
     An item goes to validation where xxh3-64 of (seed, its number) is below the fraction: items added at the end move
     no earlier one, and equal items stay together, so that no test item was seen while choosing. If a side comes
-    out empty, the item nearest to the boundary moves there. Raises TaskError for fewer than two different items.
+    out empty, the item nearest to the boundary moves there. limit: at most so many items are divided, the first ones;
+    of a task its author divided, so many on each side. Raises TaskError for fewer than two different items.
     """
     if task.validation is not None:
         numbers = np.arange(len(task), dtype=np.int64)
-        return Split(numbers[: task.validation], numbers[task.validation :])
-    twins = np.array(task.twins, dtype=np.int64)
-    if len(set(task.twins)) < 2:
+        return Split(numbers[: task.validation][:limit], numbers[task.validation :][:limit])
+    twins = np.array(task.twins[:limit], dtype=np.int64)
+    if len(np.unique(twins)) < 2:
         rule = "a task that is to be divided into validation and test has two different items or more"
         cure = "give the task more items, or separate files NAME.validation.jsonl and NAME.test.jsonl"
         raise TaskError(Problem(rule, f"{len(twins)} items", f"task {task.name!r}", cure))

@@ -14,6 +14,7 @@ from typing import Any, Final, final
 from mixmerge import api
 from mixmerge.errors import MixmergeError, Problem, nearest
 from mixmerge.evaluation.attacks.examples import load_examples
+from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.judging.judge import Judge
 from mixmerge.evaluation.live import Compute
 from mixmerge.evaluation.suite import Need, Resources, TaskName, declared
@@ -67,12 +68,16 @@ class Request:
 @final
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One merge of a cell. wanted: measures still to be taken. cost: of merging; None where its models are not here."""
+    """One merge of a cell. wanted: measures still to be taken. cost: of merging; None where its models are not here.
+
+    refused: whether its models are here and it cannot be planned; why is among the problems.
+    """
 
     cell: Cell
     arm: Arm
     wanted: tuple[str, ...]
     cost: Cost | None
+    refused: bool = False
 
 
 @final
@@ -108,7 +113,7 @@ def prepared(request: Request, *, look_up: bool) -> Prepared:
     Raises ReproduceError where there is no such table or cell: nothing else can be told then.
     """
     table, cells = _cells(request)
-    problems = list(_numbers(request, cells))
+    problems = [*_numbers(request, cells), *device_problems(request.device, request.compute)]
     store = Store(request.out)
     needed = {role for cell in cells for role in cell.merge.roles}
     unknown: list[Problem] = []
@@ -217,7 +222,7 @@ def _job(
         return Job(cell, arm, wanted, None)
     costs: list[Cost] = []
     problems += _collected(lambda: costs.append(_cost(cell, arm, found, request)))
-    return Job(cell, arm, wanted, costs[0] if costs else None)
+    return Job(cell, arm, wanted, costs[0] if costs else None, refused=not costs)
 
 
 def _far_problems(jobs: Sequence[Job], found: Mapping[str, str], request: Request) -> list[Problem]:

@@ -158,7 +158,7 @@ def _attack(
     _tell(listeners, Doing(_words(cell, arm), f"attacking on {asked.task}"))
     report = attack(
         [folder], asked.task, ATTACK, data_dir=request.data_dir, limit=request.limit, prompt_text=asked.prompt,
-        device=request.device, compute=request.compute, out=file, listeners=listeners,
+        device=request.device, compute=request.compute, out=file, overwrite=True, listeners=listeners,
     )  # fmt: skip
     (result,) = report.results
     drop = result.runs[0].pdr

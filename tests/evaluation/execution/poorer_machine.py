@@ -26,6 +26,11 @@ def hostile(place: Path) -> dict[str, Program]:
         "connects": Program("import socket\nsocket.socket()", Checks("")),
         "kills": Program(f"import os\nos.kill({os.getpid()}, 0)", Checks("")),
         "bomb": Program("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", Checks("")),
+        "deep": Program("import os\nfor _ in range(1200):\n    os.mkdir('d')\n    os.chdir('d')", Checks("")),
+        "fills": Program(
+            "import time\nfor number in range(9):\n    open(f'{number}', 'wb').write(bytes(1 << 20))\ntime.sleep(9)",
+            Checks(""),
+        ),
         "daemon": Program(
             "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
             "    if os.fork() == 0: time.sleep(60)\n    os._exit(0)",
@@ -46,7 +51,7 @@ def main(calls: list[str]) -> None:
         (place / "file").chmod(0o666)
         programs = hostile(place)
         try:
-            outcomes = run_programs(list(programs.values()), Limits(seconds=0.3, processes=8), 2)
+            outcomes = run_programs(list(programs.values()), Limits(seconds=0.5, processes=8, disk=4 << 20), 2)
         except TaskError as error:
             told["refused"] = str(error)
         else:

@@ -71,14 +71,34 @@ PATCHES = {
     "all": "import builtins\nbuiltins.all = lambda x: True\n",
     "a global all": "def all(x): return True\n",
     "isclose": "import math\nmath.isclose = lambda *a, **k: True\n",
+    "another math": "import sys, types\nsys.modules['math'] = types.SimpleNamespace(isclose=lambda *a, **k: True)\n",
+    "another import": "import builtins, types\n"
+    "builtins.__import__ = lambda *a: types.SimpleNamespace(isclose=lambda *a, **k: True)\n",
 }
 
 
 @pytest.mark.parametrize("patch", PATCHES.values(), ids=PATCHES)
 def test_tests_have_the_built_in_names_and_modules_as_they_were(patch: str) -> None:
-    tests = Checks("import math\nassert all([double(2) == 4, math.isclose(double(0.5), 1.0)])\n")
-    assert not outcome(patch + WRONG, tests).passed
-    assert outcome(patch + RIGHT, tests).passed
+    for tests in ("assert all([double(2) == 4])\n", "import math\nassert math.isclose(double(2), 4)\n"):
+        assert not outcome(patch + WRONG, Checks(tests)).passed
+        assert outcome(patch + RIGHT, Checks(tests)).passed
+
+
+JUMPS = {
+    "a trace": "import sys\ndef jump(frame, event, arg):\n    if event == 'line' and frame.f_lineno == 2:\n"
+    "        frame.f_lineno = 3\n    return jump\nsys.settrace(jump)\n",
+    "a monitor": "import sys\nif sys.version_info >= (3, 12):\n    watch = sys.monitoring\n"
+    "    def jump(code, line):\n        if line == 2 and code.co_filename == 'tests':\n"
+    "            sys._getframe(1).f_lineno = 3\n"
+    "    watch.use_tool_id(3, 'jump')\n    watch.register_callback(3, watch.events.LINE, jump)\n"
+    "    watch.set_events(3, watch.events.LINE)\n",
+}
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_no_debugger_jumps_over_a_test(jump: str) -> None:
+    found = outcome(WRONG + jump, Checks("x = 1\nassert double(2) == 4\ny = 2\n"))
+    assert (found.reason, found.detail) == ("failed", "AssertionError")
 
 
 def test_a_name_under_test_may_hide_a_built_in_name() -> None:
@@ -124,6 +144,19 @@ def test_many_processes_cannot_share_a_huge_allocation() -> None:
     source = "import os, time\nfor _ in range(3): os.fork()\nx = bytearray(b'1' * (100 << 20))\ntime.sleep(5)\n"
     found = outcome(source, limits=Limits(seconds=5, memory=200 << 20))
     assert found.reason == "memory"
+
+
+HOARDS = {
+    "files without a folder": "import os\nheld = [os.memfd_create('x') for _ in range(9)]\n",
+    "shared pages": "import mmap\nheld = mmap.mmap(-1, 1 << 20)\n",
+    "shared zeros": "import mmap\nheld = mmap.mmap(os.open('/dev/zero', os.O_RDWR), 1 << 20)\n",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ways of Linux")
+@pytest.mark.parametrize("hoard", HOARDS.values(), ids=HOARDS)
+def test_memory_that_no_process_is_charged_for_cannot_be_had(hoard: str) -> None:
+    assert "Error: [Errno " in outcome("import os\n" + hoard).detail
 
 
 def test_a_fork_bomb_burns_out() -> None:
@@ -203,6 +236,24 @@ def test_files_outside_are_neither_written_nor_deleted_nor_read(tmp_path: Path) 
     assert secret.read_text("utf-8") == "keep"
     assert secret.stat().st_mode & 0o777 == 0o666
     assert sorted(path.name for path in tmp_path.iterdir()) == ["programs", "secret.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp")
+def test_no_program_is_executed_from_wherever_it_comes() -> None:
+    source = "import os, sys\nos.execve(os.open(sys.executable, os.O_RDONLY), ['python'], {})\n"
+    assert "PermissionError: [Errno 1]" in outcome(source).detail  # 13 would be Landlock, which memory passes by
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces of Linux")
+def test_there_is_no_way_into_a_namespace_with_more_rights() -> None:
+    numbers = {"x86_64": 56, "aarch64": 220}
+    source = (
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"made = libc.syscall({numbers}[os.uname().machine], 0x10000000 | 17, 0, 0, 0, 0)\n"
+        "if made == 0: os._exit(0)\nthread = __import__('threading').Thread(target=print)\n"
+        "thread.start()\nthread.join()\n"
+    )
+    assert outcome(source, Checks("assert made == -1 and ctypes.get_errno() == 1, made")).passed
 
 
 def test_its_own_folder_is_its_own() -> None:

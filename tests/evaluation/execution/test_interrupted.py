@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.execution.conftest import running
+from mixmerge.evaluation.execution import walls
 
 ENDLESS = Path(__file__).with_name("endless_programs.py")
 AT_ONCE = 16  # processes: two programs of eight, beside those that watch them
@@ -21,7 +23,9 @@ AT_ONCE = 16  # processes: two programs of eight, beside those that watch them
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 @pytest.mark.parametrize("calls", [[], ["unshare"]], ids=["all walls", "no namespaces"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_goes_on(number: signal.Signals, calls: list[str], programs: Path) -> None:
+def test_nothing_goes_on(
+    number: signal.Signals, calls: list[str], programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = [sys.executable, str(ENDLESS), *calls]
     environment = {**os.environ, "TMPDIR": str(programs)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as asker:
@@ -35,9 +39,15 @@ def test_nothing_goes_on(number: signal.Signals, calls: list[str], programs: Pat
         finally:
             asker.kill()
     assert _until(lambda: running(programs) == [], 5)
-    if number == signal.SIGKILL:  # which leaves empty folders, and nobody to remove them
-        for folder in programs.iterdir():
-            folder.rmdir()
+    if number == signal.SIGKILL:  # which leaves empty folders, for the next process to remove
+        left = list(programs.iterdir())
+        assert left
+        for folder in left:
+            os.utime(folder, (0, 0))
+        monkeypatch.setenv("TMPDIR", str(programs))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        walls.__wrapped__()
+        assert list(programs.iterdir()) == []
 
 
 def _until(met: Callable[[], bool], seconds: float) -> bool:

@@ -23,6 +23,8 @@ ENDS = {
     "connects": ["failed"],
     "kills": ["failed"],
     "bomb": ["timeout", "crashed"],
+    "deep": ["passed", "timeout"],
+    "fills": ["failed"],
     "daemon": ["passed"],
 }
 

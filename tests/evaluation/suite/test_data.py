@@ -108,6 +108,8 @@ BROKEN: list[tuple[str, bytes, str]] = [
     ("jsonl", b'{"question": "a", "answer": NaN}\n', r"NaN is not a JSON number"),
     ("jsonl", b"[1]\n", r"a row is an object"),
     ("jsonl", b"\xff\n", r"not UTF-8"),
+    ("jsonl", b'{"question": "\\uD83D", "answer": "b"}\n', r"whole characters(?s:.)*ud83d(?s:.)*rows.jsonl:1"),
+    ("json", b'[{"question": "a", "answer": "\\udc00"}]', r"whole characters"),
     ("jsonl", b"\n", r"at least one row"),
     ("json", b'{"question": "a"}', r"the file is a list"),
     ("json", b"[" * 100_000, r"nested too deeply"),
@@ -124,6 +126,27 @@ def test_malformed_files_name_the_line(ending: str, content: bytes, told: str, t
     (tmp_path / f"rows.{ending}").write_bytes(content)
     with pytest.raises(TaskError, match=told):
         load({"t": task()}, tmp_path)
+
+
+def test_pairs_of_halves_are_characters(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "\\ud83d\\ude00", "answer": "\\\\ud800"}\n', "utf-8")
+    assert load({"t": task()}, tmp_path)["t"].rows == ({"question": "\U0001f600", "answer": "\\ud800"},)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(formats, "MAX_VALUES", 10_000)
+    once = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 5_000, pyarrow.int32()), ["x" * 1_000])
+    inside = pyarrow.ListArray.from_arrays(pyarrow.array([0, 50_000], pyarrow.int32()), pyarrow.nulls(50_000))
+    for column in (once, once.dictionary_decode(), inside):
+        path = tmp_path / "rows.parquet"
+        parquet.write_table(pyarrow.table({"question": column, "answer": column}), path)
+        assert path.stat().st_size < 10_000
+        with pytest.raises(TaskError, match="at most 1000000 rows, 10000 values and 1000000 bytes, unpacked"):
+            load({"t": task()}, tmp_path)
 
 
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

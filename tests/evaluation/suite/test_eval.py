@@ -160,13 +160,13 @@ def test_windows(length: int, limit: int, window: int, wanted: tuple[int, int]) 
 def test_requests_that_sample_are_lm_evals(live: LiveModel) -> None:
     from types import SimpleNamespace
 
-    from mixmerge.evaluation.greedy import _ending
+    from mixmerge.evaluation.greedy import ending_of
 
-    assert _ending({"until": "a", "do_sample": False, "temperature": 0.0}) == Ending(("a",), 256)
-    assert _ending({"until": ["a", ""], "max_gen_toks": 3}) == Ending(("a",), 3)
-    assert _ending({"until": ["a"], "do_sample": True}) is None
-    assert _ending({"until": ["a"], "temperature": 0.5}) is None
-    assert _ending({"until": ["a"], "num_beams": 2}) is None
+    assert ending_of({"until": "a", "do_sample": False, "temperature": 0.0}) == Ending(("a",), 256)
+    assert ending_of({"until": ["a", ""], "max_gen_toks": 3}) == Ending(("a",), 3)
+    assert ending_of({"until": ["a"], "do_sample": True}) is None
+    assert ending_of({"until": ["a"], "temperature": 0.5}) is None
+    assert ending_of({"until": ["a"], "num_beams": 2}) is None
     lm = wrap(live.model, live.tokenizer, batch=2)
     asked = {"until": ["\n"], "max_gen_toks": 4, "do_sample": False, "num_beams": 2}
     with contextlib.redirect_stderr(io.StringIO()):

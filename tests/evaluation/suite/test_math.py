@@ -71,6 +71,11 @@ def test_final_answers(text: str, wanted: str | None) -> None:
     assert final_answer(text) == wanted
 
 
+@pytest.mark.parametrize("text", ["\\(", "$", ". ", "answer is ", "\\boxed{"])
+def test_long_texts_are_read_in_bounded_time(text: str) -> None:
+    final_answer("The answer is " + text * 25_000)
+
+
 VERDICTS: list[tuple[str, str, int]] = [
     # reference's box, answer, score
     (r"\frac{1}{2}", r"\boxed{\dfrac{1}{2}}", 1),

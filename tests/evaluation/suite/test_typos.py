@@ -56,6 +56,11 @@ TABLE = [
 ]
 
 
+@pytest.mark.parametrize("mark", ["<think>", "</think>", "<solution>", "</solution>", " --- ", "<solution>\n"])
+def test_long_answers_are_read_in_bounded_time(mark: str) -> None:
+    assert not is_corrected(TRUTH, mark * 50_000)
+
+
 @pytest.mark.parametrize(("answer", "verdict"), TABLE)
 def test_verdicts_are_livebenchs(answer: str, verdict: int) -> None:
     assert is_corrected(TRUTH, answer) == bool(verdict)

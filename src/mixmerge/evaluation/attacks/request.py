@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar, final, get_args
+from typing import Final, TypeVar, final
 
 from mixmerge.checkpoint import Checkpoint
 from mixmerge.checkpoint.hub import resolve
@@ -17,8 +17,9 @@ from mixmerge.errors import MissingExtraError, MixmergeError, nearest
 from mixmerge.evaluation.attacks.examples import SEED, Example, Examples, chosen, load_examples
 from mixmerge.evaluation.attacks.table import ATTACKS, Attack
 from mixmerge.evaluation.attacks.words import PLACEHOLDER, Template, attackable, template
+from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.live import Compute
-from mixmerge.evaluation.problems import Problems
+from mixmerge.evaluation.problems import Problems, shorten
 from mixmerge.evaluation.results import check_out
 
 LIMIT: Final = 100
@@ -115,9 +116,8 @@ def _check_numbers(request: Request, problems: Problems) -> None:
         problems.add("an attack has an example or more", str(request.limit), "--limit", f"say {LIMIT}")
     if request.queries < 1:
         problems.add("a search looks at a prompt or more", str(request.queries), "--queries", f"say {QUERIES}, or more")
-    if request.compute is not None and request.compute not in get_args(Compute):
-        found = nearest(request.compute, get_args(Compute))
-        problems.add("models compute in a type torch has", repr(request.compute), "--compute", found)
+    for problem in device_problems(request.device, request.compute):
+        problems.add(problem.rule, problem.value, problem.place, problem.cure)
     seeds: Sequence[int] = request.seeds
     if not seeds or len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
         found = ", ".join(map(str, seeds)) or "none"
@@ -143,6 +143,9 @@ def _prompt(request: Request, data: Examples, problems: Problems) -> Template | 
     if text is None:
         cure = f"say --prompt-text 'Is this polite? {PLACEHOLDER} Answer:'"
         problems.add("a task from a file needs the prompt that is attacked", "none", place, cure)
+        return None
+    if any("\ud800" <= character <= "\udfff" for character in text):  # of bytes that were no UTF-8
+        problems.add("a prompt is a text of whole characters", shorten(text), place, "write it in UTF-8")
         return None
     if text.count(PLACEHOLDER) != 1:
         found, cure = f"{text.count(PLACEHOLDER)} times", "write it where an example is to stand"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from mixmerge import fileio
+from mixmerge.errors import OutputError, Problem
 from mixmerge.evaluation.attacks.pdr import Drop
 from mixmerge.evaluation.attacks.search import Tried
 from mixmerge.evaluation.numbers import Estimate, Spread
@@ -87,8 +88,11 @@ class AttackReport:
         return json.dumps(self.record(tried=tried), indent=1, ensure_ascii=False) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write the record to a file, whole or not at all. Raises OSError."""
-        fileio.atomic_write(path, self.text().encode("utf-8"))
+        """Write the record to a file, whole or not at all. Raises OutputError."""
+        try:
+            fileio.atomic_write(path, self.text().encode("utf-8"))
+        except OSError as error:
+            raise OutputError(Problem("the report can be written", str(error), str(path), "choose --out")) from error
 
 
 def _plain(value: Any) -> Any:

@@ -75,7 +75,7 @@ def attack(
     folder, for bertattack; None: meaning is not compared. compute: None computes in the type a model's config names.
     out: a file for the report's JSON; one that exists is replaced with `overwrite` only.
 
-    Raises TaskError with everything wrong before a weight is read; LiveModelError, MissingExtraError, OSError.
+    Raises TaskError with everything wrong before a weight is read; LiveModelError, MissingExtraError, OutputError.
     """
     request = Request(
         models=tuple(map(str, models)), task=str(task), attack=attack, data_dir=_path(data_dir), limit=limit,

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
+from mixmerge import temporary
 from mixmerge.errors import Problem
-from mixmerge.evaluation.execution.interpreter import ask
+from mixmerge.evaluation.execution.interpreter import FOLDERS, ask
 from mixmerge.evaluation.execution.program import Limits
 from mixmerge.evaluation.problems import TaskError
 
@@ -103,8 +104,10 @@ def walls() -> Confinement:
     """The walls that stand here: each was named by the kernel, and held when a program of our own ran against it.
 
     Takes a fifth of a second the first time. Tries to write, delete and read a file of this process, to reach a port it
-    listens on, to start more processes than allowed, and to signal it.
+    listens on, to start more processes than allowed, and to signal it. Empty folders of processes that were killed are
+    removed first.
     """
+    temporary.sweep(FOLDERS)
     limits = Limits()
     with tempfile.TemporaryDirectory(prefix="mixmerge-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
         os.chmod(folder, 0o777)

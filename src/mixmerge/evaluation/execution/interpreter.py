@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from mixmerge import temporary
 from mixmerge.evaluation.execution.jail import frames, keeper
 from mixmerge.evaluation.execution.jail.order import Order, write
 from mixmerge.evaluation.execution.jail.watch import PATIENCE
 from mixmerge.evaluation.execution.program import Limits
+
+FOLDERS: Final = "mixmerge-run-"
+"""How the names of folders begin in which programs run; the contents of each are in memory, or removed with it."""
 
 _FLAGS: Final = ("-s", "-S", "-P", "-B")
 # naming the function has a second use: Python has compiled its modules before another interpreter needs them
@@ -61,25 +64,25 @@ def ask(
 
     stop: once it is set, all that runs is ended.
     """
-    folder = os.path.realpath(tempfile.mkdtemp(prefix="mixmerge-"))
-    try:
-        order = Order(
-            seconds=limits.seconds,
-            memory=limits.memory,
-            processes=limits.processes,
-            disk=limits.disk,
-            files=limits.files,
-            output=min(limits.output, output),
-            identity=_FIRST_USER + (os.getpid() * 16 + slot) % _USERS,
-            folder=folder,
-            libraries=_libraries(),
-            source=source,
-            acts=tuple(acts),
-        )
-        patience = _GRACE + len(acts) * (PATIENCE * limits.seconds + 1)
-        return _answers(_exchange(write(order), folder, patience, stop or threading.Event()))
-    finally:
-        _remove(folder)
+    with temporary.held(FOLDERS) as folder:
+        try:
+            order = Order(
+                seconds=limits.seconds,
+                memory=limits.memory,
+                processes=limits.processes,
+                disk=limits.disk,
+                files=limits.files,
+                output=min(limits.output, output),
+                identity=_FIRST_USER + (os.getpid() * 16 + slot) % _USERS,
+                folder=folder,
+                libraries=_libraries(),
+                source=source,
+                acts=tuple(acts),
+            )
+            patience = _GRACE + len(acts) * (PATIENCE * limits.seconds + 1)
+            return _answers(_exchange(write(order), folder, patience, stop or threading.Event()))
+        finally:
+            _remove(folder)
 
 
 def _exchange(message: bytes, folder: str, patience: float, stop: threading.Event) -> tuple[bytes, str]:
@@ -148,10 +151,22 @@ def _libraries() -> tuple[str, ...]:
 
 
 def _remove(folder: str) -> None:
-    """The folder and all in it, also what its maker may not read; what is gone already is no matter."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            path = os.path.join(place, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    """The folder and all in it. How deep folders lie in it, and whether they may be read, the program chose: each is
+    moved to the top before it is looked into. What is gone already is no matter.
+    """
+    waiting = [folder]
+    with contextlib.suppress(OSError):
+        while waiting:
+            place = waiting.pop()
+            with os.scandir(place) as entries:
+                found = list(entries)
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700)
+                    waiting.append(os.path.join(folder, uuid.uuid4().hex))
+                    os.rename(entry.path, waiting[-1])
+                else:
+                    os.unlink(entry.path)
+            if place != folder:
+                os.rmdir(place)
+        os.rmdir(folder)

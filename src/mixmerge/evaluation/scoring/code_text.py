@@ -16,7 +16,7 @@ _FENCE: Final = "```"
 _STARTS: Final = re.compile(r"(?:def|class|import|async def)\s+\w|from\s+[\w.]+\s+import\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _CODE: Final = re.compile(
     r"(?:async|assert|class|def|del|elif|else|except|finally|for|from|global|if|import|pass|raise|return|try|while|with)\b"
-    r"|[A-Za-z_][\w.]*\s*(?:[=(\[:]|[-+*/%&|^@]=|//=|\*\*=|,\s*\w+.*=)|[#@)\]}'\"(\[]"
+    r"|[A-Za-z_][\w.]*\s*(?:[=(\[:]|[-+*/%&|^@]=|//=|\*\*=|,\s*\w.*=)|[#@)\]}'\"(\[]"
 )
 _ENDS: Final = re.compile(r"if\s+__name__\s*==|#\s*example usage", re.IGNORECASE)
 _QUOTES: Final = re.compile(r'"""|' + r"'''")

@@ -31,14 +31,15 @@ _MARK: Final = re.compile(
         |\banswer\s*(?:is|:|=)""",
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
+_FRACTION: Final = re.compile(r"([-\u2212]?)\\[dt]?frac\{(\d+)\}\{(\d+)\}", re.ASCII)
 _SENTENCE: Final = re.compile(r"\n|[.!?](?=\s|$)")
 
 
 def final_number(text: str) -> Fraction | None:
     """The result an answer states; None where it holds no number."""
-    text = text[-MAX_TEXT:]
+    text = _plain(text[-MAX_TEXT:])
     boxed = last_boxed(text)
-    if boxed is not None and (found := _numbers(_plain(boxed))):
+    if boxed is not None and (found := _numbers(boxed)):
         return found[-1]
     for mark in reversed(list(_MARK.finditer(text))[-MAX_MARKS:]):
         if (value := _marked(text[mark.end() : mark.end() + MAX_RESULT])) is not None:
@@ -63,8 +64,9 @@ def _marked(rest: str) -> Fraction | None:
 
 
 def _plain(latex: str) -> str:
-    """A boxed number without the marks LaTeX needs inside it."""
-    return latex.replace("\\$", "$").replace("{,}", ",").replace("\\,", "").replace("\\!", "")
+    """Numbers without the marks LaTeX needs inside them; its fractions with a slash."""
+    plain = latex.replace("\\$", "$").replace("{,}", ",").replace("\\,", "").replace("\\!", "")
+    return _FRACTION.sub(r" \1\2/\3", plain)
 
 
 def _numbers(text: str) -> list[Fraction]:

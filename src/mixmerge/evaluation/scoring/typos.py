@@ -21,10 +21,21 @@ def is_corrected(expected: str, answer: str) -> bool:
     Thoughts are left out. Of texts in <solution> tags on one line the last counts; without one all of the answer does,
     or what a line holds between its last two separating bars. Empty lines go, the others are joined by spaces.
     """
-    text = _THOUGHTS.sub("", answer)
-    marked = _SOLUTION.findall(text)
+    text = _without_thoughts(answer)
+    marked = [found for line in text.split("\n") for found in _SOLUTION.findall(_closed(line, "</solution>"))]
     found = marked[-1] if marked else _between_bars(text.replace("<solution>", "").replace("</solution>", ""))
     return expected in " ".join(line for line in found.strip().split("\n") if line)
+
+
+def _without_thoughts(answer: str) -> str:
+    inside = _closed(answer, "</think>")
+    return _THOUGHTS.sub("", inside) + answer[len(inside) :]
+
+
+def _closed(text: str, mark: str) -> str:
+    """The text up to its last closing mark: behind it nothing is closed, and each opening would be read to the end."""
+    end = text.rfind(mark)
+    return text[: end + len(mark)] if end >= 0 else ""
 
 
 def _between_bars(text: str) -> str:

@@ -22,7 +22,7 @@ MAX_TEXT: Final = 50_000  # characters of an answer that are read, from its end
 
 _SAID: Final = re.compile(r"\banswer is:?(.*)", re.IGNORECASE)
 _STOP: Final = re.compile(r"\.\s|\.$")
-_MATHS: Final = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)")
+_MATHS: Final = re.compile(r"\$([^$]+)\$|\\\((.{1,1000}?)\\\)")  # longer ones equal nothing
 
 
 def final_answer(text: str) -> str | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +24,10 @@ Row = dict[str, Any]
 MAX_BYTES: Final = 500_000_000
 MAX_ROWS: Final = 1_000_000
 MAX_CELL: Final = 10_000_000  # characters of one cell of a text table
+MAX_VALUES: Final = 20_000_000  # of a Parquet file, those inside lists included
+MAX_PIECE: Final = 100_000_000  # bytes of a Parquet file that are unpacked at once, or one row
+
+_BATCH: Final = 1_000  # rows that are unpacked at once
 
 FORMATS: Final = ("jsonl", "json", "parquet", "tsv", "csv")
 """File endings; what each needs is told by `read_rows`."""
@@ -86,20 +92,31 @@ def _json(path: Path, problems: Problems) -> Iterator[tuple[str, object]]:
 
 
 def _parquet(path: Path, problems: Problems) -> Iterator[tuple[str, object]]:
+    """Piece by piece: a few hundred bytes can stand for any number of equal values."""
     try:
         broken = import_module("pyarrow").ArrowException
         file = import_module("pyarrow.parquet").ParquetFile(path)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        if file.metadata.num_rows > MAX_ROWS or sum(group.total_byte_size for group in groups) > MAX_BYTES:
-            found = f"{file.metadata.num_rows} rows"
-            rule = f"a data file has at most {MAX_ROWS} rows and {MAX_BYTES} bytes, unpacked"
-            problems.add(rule, found, str(path), "use a part of it")
-            return
-        rows = file.read().to_pylist()
+        values = sum(group.column(at).num_values for group in groups for at in range(group.num_columns))
+        largest = max((group.total_byte_size for group in groups), default=0)  # no cell is larger
+        whole = file.metadata.num_rows <= MAX_ROWS and values <= MAX_VALUES and largest <= MAX_BYTES
+        rows: list[object] = []
+        total = 0
+        for batch in file.iter_batches(max(1, min(_BATCH, MAX_PIECE // max(1, largest)))) if whole else ():
+            piece = batch.to_pylist()
+            rows += piece
+            total += sum(len(repr(row)) for row in piece)  # as text: no type hides its size
+            whole = whole and total <= MAX_BYTES
+            if not whole:
+                break
     except ImportError as error:
         raise extra_missing("study", error.name or "pyarrow", "a Parquet file") from error
     except broken as error:
         problems.add("the file is Parquet", shorten(str(error)), str(path), "fetch it again")
+        return
+    if not whole:
+        rule = f"a data file has at most {MAX_ROWS} rows, {MAX_VALUES} values and {MAX_BYTES} bytes, unpacked"
+        problems.add(rule, f"{file.metadata.num_rows} rows, {values} values", str(path), "use a part of it")
         return
     for number, row in enumerate(rows):
         yield f"{path}, row {number}", row
@@ -139,14 +156,22 @@ def _cells(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[str, o
 
 
 _NOTHING: Final = object()
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # two of them make a character; one alone cannot be written as UTF-8
 
 
 def _parsed(text: bytes, place: str, rule: str, problems: Problems) -> object:
     try:
-        return parse_json(text)
+        value: object = parse_json(text)
+        if _HALF.search(text) is not None:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except MalformedJsonError as error:
         problems.add(rule, str(error), place, "fetch or write the file again")
         return _NOTHING
+    except UnicodeEncodeError as error:
+        found = f"half of a pair: {error.object[error.start]!r}"
+        problems.add("texts are made of whole characters", found, place, "fetch or write the file again")
+        return _NOTHING
+    return value
 
 
 _READERS: Final[Mapping[str, Callable[[Path, Problems], Iterator[tuple[str, object]]]]] = {

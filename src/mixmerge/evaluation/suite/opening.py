@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -87,25 +88,12 @@ def open_tasks(names: Sequence[TaskName], settings: Settings, *, weight: float =
         Opened(
             LmEvalTask(
                 built[name], weight=weight, scorer=_scorer(task, settings.resources),
-                chat=settings.prompt == "chat_template",
+                chat=settings.prompt == "chat_template", sources=[one.record() for one in loaded[name].sources],
             ),
             task, loaded[name],
         )
         for name, task in tasks.items()
     ]  # fmt: skip
-
-
-def _check_ready(tasks: Mapping[str, SuiteTask], loaded: Mapping[str, Loaded]) -> None:
-    """Raise TaskError with what keeps this machine from scoring these rows, of all tasks."""
-    problems: list[Problem] = []
-    for name, task in tasks.items():
-        try:
-            if task.ready is not None:
-                task.ready(loaded[name].rows)
-        except TaskError as error:
-            problems += error.problems
-    if problems:
-        raise TaskError(problems)
 
 
 def refusal(name: str, task: SuiteTask, resources: Resources) -> Problem | None:
@@ -132,12 +120,19 @@ def _scorer(task: SuiteTask, resources: Resources) -> TextScorer:
     return lambda rows, answers: scored(task, rows, answers, resources)
 
 
+def check_installed() -> None:
+    """Tell first that tasks of a suite need more than scoring a model does. Raises MissingExtraError."""
+    lacking = next((name for name in ("lm_eval", "transformers", "torch") if find_spec(name) is None), None)
+    if lacking is not None:
+        raise extra_missing("eval", lacking, "a task of a suite")
+
+
 def _built(names: list[str], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """lm-eval's tasks by name, from the definitions that are shipped."""
     try:
         tasks = import_module("lm_eval.tasks")
     except ImportError as error:
-        raise extra_missing("study", error.name or "lm_eval", "a task of a suite") from error
+        raise extra_missing("eval", error.name or "lm_eval", "a task of a suite") from error
     with contextlib.redirect_stderr(io.StringIO()):
         manager = tasks.TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=dict(metadata))
         return dict(manager.load(names)["tasks"])

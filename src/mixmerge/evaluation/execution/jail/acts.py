@@ -30,6 +30,7 @@ _TAKEN_FOR_GRANTED = (
     *("itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing"),
 )
 _RECURSION = 50_000
+_MONITORS = 6  # tools that Python 3.12 and later let watch at once
 
 
 def run(act: tuple[str, str, str], source: str, report: int, gate: int) -> NoReturn:
@@ -127,11 +128,18 @@ def _plain(value: Any) -> Any:
 
 
 def _remember(tests: str, keep: Sequence[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A function that gives the names tests run with: those of the program, with built-in names and modules as now."""
+    """A function that gives the names tests run with: those of the program, with built-in names and modules as now.
+
+    It also ends what watches Python run: a trace can jump over lines of a test.
+    """
     words = dict(builtins.__dict__)
     before = {module: dict(module.__dict__) for module in (*_imported(tests), sys, os)}
+    modules, known = sys.modules, dict(sys.modules)
+    unwatch = _unwatch()
 
     def restore(made: dict[str, Any]) -> dict[str, Any]:
+        unwatch()
+        modules.update(known)
         for module, names in before.items():
             module.__dict__.update(names)
             for added in [name for name in module.__dict__ if name not in names]:
@@ -140,6 +148,23 @@ def _remember(tests: str, keep: Sequence[str]) -> Callable[[dict[str, Any]], dic
         return names | {"__builtins__": words, "__name__": NAME}
 
     return restore
+
+
+def _unwatch() -> Callable[[], None]:
+    """A function that ends every trace, profile and monitor, by Python's own means as they are now."""
+    trace, profile = sys.settrace, sys.setprofile
+    monitors: list[Callable[[], object]] = []
+    if sys.version_info >= (3, 12):
+        used, watched = sys.monitoring.get_tool, sys.monitoring.set_events
+        monitors = [lambda tool=tool: used(tool) and watched(tool, 0) for tool in range(_MONITORS)]
+
+    def unwatch() -> None:
+        trace(None)
+        profile(None)
+        for monitor in monitors:
+            monitor()
+
+    return unwatch
 
 
 def _imported(tests: str) -> list[ModuleType]:

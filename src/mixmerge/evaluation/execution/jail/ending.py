@@ -77,6 +77,7 @@ def _killed(why: str, order: Order) -> tuple[str, str]:
     return {
         "timeout": ("timeout", f"not done after {order.seconds:g} s of a processor"),
         "memory": ("memory", f"its processes together held more than {order.memory} bytes"),
+        "disk": ("failed", f"wrote more than {order.disk} bytes"),
         "processes": ("crashed", f"more than {order.processes} processes"),
         "output": ("failed", f"printed more than {order.output} bytes"),
     }[why]

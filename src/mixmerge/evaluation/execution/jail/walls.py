@@ -19,28 +19,30 @@ LINUX = sys.platform == "linux"
 if LINUX:
     from . import landlock, seccomp, system
 
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")  # mapping /dev/zero is memory nobody is charged for
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
 _OWN_COUNT = (5, 14)  # from here on Linux counts the processes of a user in each user namespace by itself
 
 
 class Left:
     """What `leave` reached. namespaces: all of them. private: a user namespace of its own is among them. read_only:
-    every mount but the folder. another: this process may become another user. inhabitants: threads of the user outside
-    that the kernel counts against the program's limit.
+    every mount but the folder. bounded: the folder is a file system of its own. another: this process may become
+    another user. inhabitants: threads of the user outside that the kernel counts against the program's limit.
     """
 
-    __slots__ = ("another", "inhabitants", "namespaces", "private", "read_only")
+    __slots__ = ("another", "bounded", "inhabitants", "namespaces", "private", "read_only")
 
-    def __init__(self, *, namespaces: bool, private: bool, read_only: bool, another: bool, inhabitants: int) -> None:
+    def __init__(
+        self, *, namespaces: bool, private: bool, read_only: bool, bounded: bool, another: bool, inhabitants: int
+    ) -> None:
         self.namespaces, self.private, self.read_only = namespaces, private, read_only
-        self.another, self.inhabitants = another, inhabitants
+        self.bounded, self.another, self.inhabitants = bounded, another, inhabitants
 
 
 def leave(order: Order) -> Left:
     """Build the walls that processes inherit. The next child is the first of the new PID namespace."""
     if not LINUX:
-        return Left(namespaces=False, private=False, read_only=False, another=False, inhabitants=0)
+        return Left(namespaces=False, private=False, read_only=False, bounded=False, another=False, inhabitants=0)
     die_with_parent()
     another = _can_be_another(order.identity)
     private = not another
@@ -48,6 +50,7 @@ def leave(order: Order) -> Left:
     read_only = bounded = False
     if namespaces:
         _tried(lambda: system.mount(b"none", b"/", system.MS_REC | system.MS_PRIVATE, None))
+        _tried(lambda: system.mount(b"/dev/null", b"/dev/zero", system.MS_BIND, None))
         read_only = _tried(system.mounts_read_only)
         options = b"size=%d,nr_inodes=4096,mode=0777" % order.disk
         folder = os.fsencode(order.folder)
@@ -59,6 +62,7 @@ def leave(order: Order) -> Left:
         namespaces=namespaces,
         private=private and namespaces,
         read_only=read_only and bounded,
+        bounded=bounded,
         another=another,
         inhabitants=0 if apart else _threads_of(os.getuid()),
     )

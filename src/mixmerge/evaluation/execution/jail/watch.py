@@ -77,10 +77,13 @@ class Stream:
 class Run:
     """One act in its process."""
 
-    __slots__ = ("_act", "_bell", "_child", "_deadline", "_gate", "_order", "notes", "output", "report", "word")
+    __slots__ = (
+        "_act", "_bell", "_child", "_deadline", "_folder", "_gate", "_order", "notes", "output", "report", "word",
+    )  # fmt: skip
 
     def __init__(self, act: tuple[str, str, str], order: Order, left: walls.Left, bell: Bell) -> None:
         self._act, self._order, self._bell = act, order, bell
+        self._folder = "" if left.bounded else order.folder  # else nobody but this process looks how full it is
         self.output, self.notes, self.report = Stream(order.output), Stream(_NOTES), Stream(_REPORT)
         gate, self._gate = os.pipe()
         entered = _file_with(act[1] if act[0] == "script" else "", order.folder)
@@ -152,6 +155,8 @@ class Run:
             return "timeout"
         if use.memory > self._order.memory:
             return "memory"
+        if self._folder and census.stored(self._folder) > self._order.disk:
+            return "disk"
         return "processes" if use.processes > self._order.processes else ""
 
 
