@@ -78,6 +78,20 @@ def test_what_is_not_said_is_left_to_the_recipe(cli: Cli, monkeypatch: pytest.Mo
     assert (seen["race"], seen["backend"], seen["serve"]) == (False, "openai", "vllm serve {model}")
     assert (seen["ray"], seen["ray_gpus"], seen["ray_cpus"], seen["serve_timeout"]) == ("auto", 0.5, None, 30.0)
     assert (seen["allow_task_code"], seen["batch_size"], seen["url"]) == (True, 4, "http://x/v1")
+    words = (
+        "--tasks",
+        "m3_gsm8k",
+        "--prompt",
+        "vicuna",
+        "--data-dir",
+        "data",
+        "--limit",
+        "8",
+        "--allow-code-execution",
+    )
+    assert cli("explore", "recipe.yaml", "study", *words).code == 0
+    assert (seen["prompt"], seen["data_dir"], seen["limit"]) == ("vicuna", "data", 8)
+    assert seen["allow_code_execution"] is True
 
 
 def test_explore_with_robustness(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +237,10 @@ def test_live_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "scoring winner on the test items" in err
     assert "3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left" in " ".join(err.split())
     assert "0.25, 0.75" in err
+
+
+def test_more_than_a_day_left() -> None:
+    assert [live_table.clock(seconds) for seconds in (0.4, 65.0, 90_061.0)] == ["00:00:00", "00:01:05", "25:01:01"]
 
 
 def done(number: int) -> study.TrialDone:

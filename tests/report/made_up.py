@@ -65,7 +65,7 @@ def spread(done: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
     found = {}
     for name, values in columns.items():
         mean = sum(values) / len(values)
-        sd = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+        sd = math.sqrt(sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1))
         found[name] = {"mean": mean, "sd": sd, "n": len(values)}
     return found
 
@@ -170,6 +170,21 @@ def three(count: int = 32) -> dict[str, Any]:
 def four(count: int = 32) -> dict[str, Any]:
     """report.json of one study of four sources."""
     return {"version": 1, **study(("add", "sort", "flip", "copy"), count, 11)}
+
+
+def named() -> dict[str, Any]:
+    """`four`, its sources called as models are: long, and alike up to the end."""
+    long = "some-organisation__a-model-with-a-long-name-7B-instruct-v0.3-dpo-2026-"
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {renamed(key): renamed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [renamed(item) for item in value]
+        return long + value if isinstance(value, str) and value.endswith("-expert") else value
+
+    made: dict[str, Any] = renamed(four(12))
+    return made
 
 
 def grouped(count: int = 24) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.special import betaincinv
 
 from mixmerge.report.advice import (
@@ -37,6 +38,9 @@ def test_densities_known_by_hand() -> None:
     assert math.exp(log_density((0.5, 0.5), HALF)) == pytest.approx(2 / math.pi)
     assert log_density((0.3, 0.7), (1.0, 1.0)) == pytest.approx(0.0)
     assert math.exp(log_density((0.25, 0.75), (2.0, 2.0))) == pytest.approx(6 * 0.25 * 0.75)
+    for alpha in (0.1, 0.5, 2.0):  # what is rounded to 0 weighs as much as the law draws of it
+        rounded = math.exp(log_density((0.0, 1.0), (alpha, alpha))) * 5e-7
+        assert rounded == pytest.approx(float(stats.beta(alpha, alpha).cdf(5e-7)), rel=1e-4)
     assert math.exp(log_density((0.2, 0.3, 0.5), (1.0, 1.0, 1.0))) == pytest.approx(2.0)
 
 

@@ -28,7 +28,7 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-KINDS = ("single", "three", "four", "grouped", "running", "several", "robust")
+KINDS = ("single", "three", "four", "named", "grouped", "running", "several", "robust")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,67 @@ def test_opens_clean(browser: Any, tmp_path: Path, kind: str, width: int, scheme
     assert browser.execute_script(OUTSIDE) == []  # even in a wide font
 
 
+FAINT = r"""
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = colour;
+    pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data].map((value) => value / 255);
+  };
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const found = rgba(getComputedStyle(e).backgroundColor);
+      if (found[3] > 0.8) return found;
+    }
+    return [1, 1, 1, 1];
+  };
+  const faint = new Set(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = texts.nextNode()); ) {
+    const e = node.parentElement, style = getComputedStyle(e);
+    if (!node.data.trim() || !e.getClientRects().length || ["STYLE", "SCRIPT"].includes(e.tagName)) continue;
+    const picture = e.ownerSVGElement;
+    const two = [light(rgba(picture ? style.fill : style.color)), light(behind(picture || e))].sort((a, b) => b - a);
+    const ratio = (two[0] + 0.05) / (two[1] + 0.05);
+    if (ratio < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) {
+      faint.add(`${e.tagName}.${e.getAttribute("class")} ${ratio.toFixed(2)}: ${node.data.trim().slice(0, 30)}`);
+    }
+  }
+  return [...faint];
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["single", "three", "several"])
+def test_every_word_can_be_read(browser: Any, tmp_path: Path, kind: str, scheme: str) -> None:
+    """Contrast of 4.5 at least, 3 for large words (WCAG 2.2, 1.4.3)."""
+    opened(browser, tmp_path, getattr(made_up, kind)(), 1200, scheme)
+    assert browser.execute_script(FAINT) == []
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_long_names_leave_room_for_numbers(browser: Any, tmp_path: Path, width: int) -> None:
+    opened(browser, tmp_path, made_up.named(), width)
+    boxes = "const [a, b] = [...document.querySelectorAll('table.results tbody tr')].slice(-2)[0].cells; "
+    name, first = (browser.execute_script(boxes + f"return {cell}.getBoundingClientRect().width") for cell in "ab")
+    assert name < 0.5 * width
+    assert first > 100
+    tall = "return [...document.querySelectorAll('.facts tr')].map((row) => row.getBoundingClientRect().height)"
+    assert max(browser.execute_script(tall)) < 300
+
+
+def test_what_scrolls_can_be_reached_by_keyboard(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, made_up.named(), 390)
+    out = browser.execute_script("""
+      return [...document.querySelectorAll("main *")].filter((e) =>
+        ["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth
+        && e.tabIndex < 0).map((e) => e.outerHTML.slice(0, 80));
+    """)
+    assert out == []
+
+
 def test_the_panels_about_robustness(browser: Any, tmp_path: Path) -> None:
     opened(browser, tmp_path, made_up.robust())
     links = browser.execute_script("return [...document.querySelectorAll('nav a')].map((a) => a.getAttribute('href'))")
@@ -169,6 +230,22 @@ def test_light_and_dark_differ_and_can_be_switched(browser: Any, tmp_path: Path)
     assert light != dark
     browser.execute_script("document.getElementById('theme').click()")
     assert browser.execute_script(look) == light
+
+
+@pytest.mark.parametrize("kind", ["single", "named", "robust"])
+def test_nothing_is_cut_off_on_paper(browser: Any, tmp_path: Path, kind: str) -> None:
+    opened(browser, tmp_path, getattr(made_up, kind)(), 680)  # A4 between its margins, in CSS pixels
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+        cut = browser.execute_script("""
+          return [...document.querySelectorAll("main td, main th, main .wide svg")].filter((e) =>
+            e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1
+          ).map((e) => e.outerHTML.slice(0, 80));
+        """)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert cut == []
 
 
 def test_prints(browser: Any, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ import pytest
 
 from mixmerge.errors import MissingExtraError
 from mixmerge.report import ReportError, build, html, markdown
+from mixmerge.report.charts import luck_chart
+from mixmerge.report.charts.parallel import told_apart
+from mixmerge.report.svg import clipped
 from report import made_up
 
 GOLDEN = Path(__file__).parent / "golden.md"
@@ -163,7 +166,7 @@ def test_every_draw_is_in_every_chart_that_shows_draws() -> None:
     parts = Parts(html(summary))
     seen = [value for tag, name, value in parts.attributes if (tag, name) == ("circle", "data-trial")]
     panels, both = 3, 2  # objective and two tasks; wide and narrow
-    pruned_panels = 2  # objective and the one task it was scored on
+    pruned_panels = 2 + 2  # objective and the one task it was scored on: ratio chart, luck
     drawn = both * (panels + 1 + panels)  # ratio chart, trade-off, luck
     for trial in summary["trials"]:
         expected = {"complete": drawn, "pruned": both * pruned_panels, "failed": 0}[trial["state"]]
@@ -174,8 +177,96 @@ def test_the_first_sentence_is_the_headline() -> None:
     summary = made_up.single()
     summary["verdict"]["sentence"] = "It won by 3.1 points (95 % interval 0.2 to 6.0). Against the best parent it lost."
     page = html(summary)
-    assert '<h1 class="verdict">It won by 3.1 points (95 % interval 0.2 to 6.0).</h1>' in page
+    assert '<h1 class="verdict">It won by 3.1 points (95\u202f% interval 0.2 to 6.0).</h1>' in page
     assert '<p class="lead further">Against the best parent it lost.</p>' in page
+
+
+def test_a_headline_has_real_minus_signs_and_keeps_names() -> None:
+    summary = made_up.single()
+    summary["verdict"]["sentence"] = "No difference was shown: phi-3 lost (-1.5 points, 95 % interval -3.0 to +0.5)."
+    page = html(summary)
+    assert "phi-3 lost (\u22121.5 points, 95\u202f% interval \u22123.0 to +0.5)." in page
+
+
+def test_pairs_of_tasks_that_are_not_drawn_are_counted() -> None:
+    five = {"version": 1, **made_up.study(("add", "sort", "flip", "copy", "count"), 4, 3)}
+    assert "4 more pairs of tasks are not shown" in html(five)
+    assert "more pairs of tasks" not in html(made_up.four())
+
+
+def test_one_draw_has_no_spread_and_no_luck() -> None:
+    made = made_up.study(count=1)
+    text = markdown({"version": 1, **made})
+    assert "The only draw scored" in text
+    for absent in ("luckiest", "± 0.0", "best of 1"):
+        assert absent not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "badge"),
+    [
+        ("running", {}, "Not tested yet"),
+        ("running", {"state": "finished", "winner": 0}, "Chosen, not proved"),
+        ("running", {"state": "finished", "trials": []}, "Nothing chosen"),
+        ("single", {}, "No clear difference"),
+    ],
+)
+def test_the_badge(kind: str, change: dict[str, Any], badge: str) -> None:
+    summary = getattr(made_up, kind)() | change
+    assert f">{badge}</span>" in html(summary)
+
+
+def test_an_alpha_that_varied_is_not_called_the_law() -> None:
+    summary = made_up.single()
+    for trial in summary["trials"]:
+        trial["parameters"] = {"alpha": 0.3 + trial["number"] / 10}
+    page = html(summary).split("</style>")[1]
+    assert "Beta(α, α) with α varied too" in page
+    assert "Beta(0.5, 0.5)" not in page.split('id="glossary"')[0]
+    assert 'class="law-area"' not in page
+    assert "used here" not in page
+
+
+def test_raced_draws_are_compared_on_what_all_answered() -> None:
+    assert "on the validation items that all of them answered" in html(made_up.single())  # one was dropped early
+    assert "that all of them answered" not in html(made_up.three())
+    assert "a draw dropped early" in html(made_up.single())
+    assert "luckiest of 15 draws" in html(made_up.single())  # of 16 one failed
+
+
+def test_the_spread_lies_within_its_picture() -> None:
+    summary = made_up.three()
+    summary["spread"]["objective"] |= {"mean": 0.1, "sd": 0.05}
+    chart = luck_chart(summary, 920)  # type: ignore[arg-type]
+    assert chart is not None
+    box = re.search(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart)
+    assert box is not None
+    bar = re.search(r'<line x1="([\d.]+)" y1="[\d.]+" x2="[\d.]+" y2="[\d.]+" class="bar"', chart)
+    assert bar is not None
+    assert float(bar[1]) == pytest.approx(float(box[1]) + float(box[2]) / 2, abs=0.1)
+
+
+def test_names_that_differ_at_their_end_stay_apart() -> None:
+    first, second = "organisation__model-with-a-long-name-v1", "organisation__model-with-a-long-name-v2"
+    assert clipped(first, 120) != clipped(second, 120)
+    assert len(clipped(first, 120)) <= 120 / (12 * 0.56)
+    assert clipped("short", 120) == "short"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["model.layers.0.up.weight", "model.layers.1.up.weight", "model.norm.weight"], ["layers.0.up", "layers.1.up",
+         "norm"]),
+        (["a.0.weight", "a.1.weight"], ["0", "1"]),
+        (["attention", "mlp", "other"], ["attention", "mlp", "other"]),
+        (["layer 0", "outside"], ["layer 0", "outside"]),
+        (["a.weight", "a.a.weight"], ["weight", "a.weight"]),
+        (["model"], ["model"]),
+    ],
+)  # fmt: skip
+def test_groups_are_named_by_what_tells_them_apart(names: list[str], told: list[str]) -> None:
+    assert told_apart(names) == told
 
 
 def test_two_hundred_draws_are_no_burden() -> None:

@@ -35,6 +35,7 @@ def test_two_workers_draw_what_one_does(tiny, tmp_path) -> None:
     score = DieOnce(tmp_path / "died", after=4)
     both = explore(tiny.recipe, folder=tmp_path / "both", draws=5, workers=2, score=score)
     assert score.mark.exists()
+    assert not (tmp_path / "both" / "scratch").exists()
     one = explore(tiny.recipe, folder=tmp_path / "one", draws=5, score=score, threads=1)
 
     def rows(study: Any) -> list[tuple[Any, ...]]:

@@ -23,6 +23,7 @@ def test_the_demonstration(tmp_path, monkeypatch) -> None:
     assert [(cell.dare, cell.m3, cell.single is None) for cell in found.two_by_two] == [
         (False, False, True), (False, True, False), (True, False, True), (True, True, False),
     ]  # fmt: skip
+    assert {cell.drawn for cell in found.two_by_two} == {0, 3}
     page = json.loads((found.report.parent / "report.json").read_text())
     validate(page)
     assert [study["name"] for study in page["studies"]] == ["adder + sorter", "adder + sorter, after DARE"]

@@ -38,6 +38,7 @@ def test_another_trial_says_it_was_not_chosen(study, tmp_path) -> None:
     card = (out / "README.md").read_text()
     assert "one of 4 draws" in card
     assert "On test items" not in card
+    assert "which it was chosen on" not in card
 
 
 def test_the_pareto_set_gets_a_folder_each(study, tmp_path) -> None:

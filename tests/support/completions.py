@@ -58,7 +58,7 @@ def of_bytes(folder: Path) -> Answer:
 
     def answer(prompt: str, limit: int, echo: bool) -> dict[str, Any]:
         if not echo:
-            return {"text": "0" * limit}
+            return {"text": "0" * min(limit, 9)}
         value = -float(hashlib.sha256(weights + prompt.encode()).digest()[0])
         found = [None, *([0.0] * (len(prompt) - 2)), value, 0.0]
         logprobs = {"tokens": [*prompt, "!"], "text_offset": list(range(len(prompt) + 1)), "token_logprobs": found}

@@ -13,6 +13,7 @@ from mixmerge.cli.asked import COMMAND_LINE
 from mixmerge.cli.failures import StoppedError, UsageError
 from mixmerge.cli.judge_options import JudgeOptions, judge_of
 from mixmerge.cli.scoring_options import ScoringOptions
+from mixmerge.cli.scoring_options import prompt as prompt_option
 from mixmerge.cli.terminal import is_terminal
 from mixmerge.errors import Problem
 
@@ -30,11 +31,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--tasks", metavar="TASK...", help="m3_gsm8k, JSONL files, lm-eval names, folders of YAML."),
     ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option("--prompt", metavar="STYLE", help="alpaca, vicuna, chat_template or raw. Of the suite's tasks.",
-                     show_default="the tokenizer's template, else alpaca"),
-    ] = None,
+    prompt: Annotated[str | None, prompt_option("the tokenizer's template, else alpaca")] = None,
     allow_task_code: Annotated[
         bool, typer.Option("--allow-task-code", help="Let task folders bring Python code.")
     ] = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,8 +67,13 @@ class _View:
             return ""
         last = self._last[-1]
         best = "none yet" if last.best is None else f"{last.best:.4f} (draw {last.best_number})"
-        left = time.strftime("%H:%M:%S", time.gmtime(last.left))
-        return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {left} left"
+        return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {clock(last.left)} left"
+
+
+def clock(seconds: float) -> str:
+    """Hours, however many, minutes and seconds: `26:01:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
 
 
 def ratio_text(trial: TrialDone) -> str:

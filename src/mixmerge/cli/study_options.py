@@ -14,6 +14,7 @@ import typer
 from mixmerge.cli.asked import COMMAND_LINE
 from mixmerge.cli.failures import UsageError
 from mixmerge.cli.options import Words, option
+from mixmerge.cli.scoring_options import ALLOW_CODE_EXECUTION, DATA_DIR, LIMIT, prompt
 from mixmerge.errors import Problem
 
 
@@ -33,7 +34,11 @@ class StudyOptions:
     """What a study is; whatever is left out is as the recipe's `study` section says, else the default named here."""
 
     tasks: Annotated[Words | None, option("--tasks", metavar="TASK...",
-        help="JSONL files, lm-eval names or folders of task YAML.")] = None
+        help="m3_gsm8k, JSONL files, lm-eval names or folders of task YAML.")] = None
+    prompt: Annotated[str | None, prompt("alpaca")] = None
+    data_dir: Annotated[str | None, DATA_DIR] = None
+    limit: Annotated[int | None, LIMIT] = None
+    allow_code_execution: Annotated[bool | None, ALLOW_CODE_EXECUTION] = None
     ood: Annotated[Words | None, option("--ood", metavar="TASK",
         help="Out of distribution: proved, reported; chooses with a weight only.")] = None
     attack: Annotated[Words | None, option("--attack", metavar="NAME",

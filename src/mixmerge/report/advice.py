@@ -21,7 +21,7 @@ ENOUGH: Final = 8.0
 FROM_THE_LAW: Final = ("random", "sobol")
 """Samplers whose draws follow the law."""
 
-_EDGE: Final = 5e-7  # ratios are rounded to 6 decimals: 0 and 1 stand for what is nearer than half a unit
+_EDGE: Final = 5e-7  # ratios are rounded to 6 decimals: 0 stands for all that is nearer than half a unit
 _FAMILY: Final = 0.05  # chance of one wrong preference over all alternatives together
 
 
@@ -52,9 +52,15 @@ class Estimate:
 
 
 def log_density(ratio: Sequence[float], alpha: Sequence[float]) -> float:
-    """Logarithm of the Dirichlet(alpha) density at a ratio; Beta(a, b) at (x, 1 - x) for two."""
+    """Logarithm of the Dirichlet(alpha) density at a ratio; Beta(a, b) at (x, 1 - x) for two.
+
+    Parts that are 0 after rounding get the mean density of all that is rounded to 0.
+    """
     norm = math.lgamma(math.fsum(alpha)) - math.fsum(math.lgamma(a) for a in alpha)
-    return norm + math.fsum((a - 1.0) * math.log(max(part, _EDGE)) for part, a in zip(ratio, alpha, strict=True))
+    return norm + math.fsum(
+        (a - 1.0) * math.log(max(part, _EDGE)) - (math.log(a) if part < _EDGE else 0.0)
+        for part, a in zip(ratio, alpha, strict=True)
+    )
 
 
 def weights(draws: Sequence[Draw], alpha: float) -> list[float]:

@@ -178,6 +178,11 @@ def varying(study: Study) -> list[str]:
     return [name for name, values in seen.items() if len(values) > 1]
 
 
+def law_varied(study: Study) -> bool:
+    """Whether trials were drawn with an alpha of their own."""
+    return "alpha" in varying(study)
+
+
 def front(points: Mapping[int, tuple[float, float]], goals: Sequence[str]) -> list[int]:
     """Keys of the points that no other beats on both axes, by rising first coordinate."""
     signs = [1.0 if goal == "maximize" else -1.0 for goal in goals]

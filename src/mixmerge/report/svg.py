@@ -112,6 +112,12 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def clipped(words: str, room: float, size: float = 12.0) -> str:
-    """Words cut to about `room` pixels, with an ellipsis; the font is unknown, so a wide one is assumed."""
-    fits = max(1, int(room / (size * 0.56)))
-    return words if len(words) <= fits else words[: max(1, fits - 1)] + "…"
+    """Words cut to about `room` pixels; the font is unknown, so a wide one is assumed.
+
+    The ellipsis stands within: names of models often differ at their end only.
+    """
+    fits = max(3, int(room / (size * 0.56)))
+    if len(words) <= fits:
+        return words
+    end = (fits - 1) // 2
+    return words[: fits - 1 - end] + "…" + words[len(words) - end :]

@@ -23,9 +23,9 @@ from mixmerge.report.reading import (
     COLOURS,
     Measure,
     Merge,
-    complete,
     describe,
     groups_of,
+    law_varied,
     measures_of,
     merges_of,
     objective_of,
@@ -134,6 +134,8 @@ class StudyView:
     further: str
     how: str
     law: str
+    law_varied: bool
+    pruned: bool
     pair: bool
     triple: bool
     ratio: list[tuple[str, list[Share]]]
@@ -184,11 +186,13 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         key=key,
         palette=";".join(f"--s{i % COLOURS}:var(--c{c % COLOURS})" for i, c in enumerate(colours)),
         study=study,
-        badge=wording.BADGES[study["verdict"]["strength"]],
+        badge=wording.badge(study),
         headline=headline,
         further=further,
         how=wording.how_drawn(study),
         law=wording.law_name(study),
+        law_varied=law_varied(study),
+        pruned=any(trial["state"] == "pruned" for trial in study["trials"]),
         pair=pair,
         triple=triple,
         ratio=[] if won is None else _shares(study, won),
@@ -289,7 +293,7 @@ def _result_column(measure: Measure, study: Study, merges: Sequence[Merge]) -> l
 
 
 def _optimism(study: Study) -> list[str]:
-    draws = len(complete(study))
+    draws = len(scored(study))  # those dropped early might have been chosen too
     sentences = []
     for measure in measures_of(study):
         optimism = study["optimism"].get(measure.name)
@@ -304,7 +308,7 @@ def _optimism(study: Study) -> list[str]:
 
 def _advice_rows(study: Study) -> list[AdviceRow]:
     measure = objective_of(study)
-    used = set(study["law"]["alpha"])
+    used = set() if law_varied(study) else set(study["law"]["alpha"])
     return [
         AdviceRow(
             alpha=f"{item.alpha:g}",

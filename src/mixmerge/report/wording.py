@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from mixmerge.report.advice import ENOUGH, FROM_THE_LAW, Draw, Estimate, advise, best_of, preferred
 from mixmerge.report.check import compared
 from mixmerge.report.reading import (
+    MINUS,
     PERCENT,
     Measure,
     groups_of,
+    law_varied,
     merges_of,
     objective_of,
     scored,
@@ -24,6 +26,9 @@ BADGES = {
     "worse": "Worse than the equal ratio",
     "pending": "Not tested yet",
 }
+
+ENDED_UNPROVED = {True: "Chosen, not proved", False: "Nothing chosen"}
+"""In place of `pending` where a study has ended, by whether it has a winner."""
 
 SAMPLERS = {
     "random": "independent draws from the law, as in the paper",
@@ -47,6 +52,11 @@ GLOSSARY = (
         "but allows all; with more than two sources it becomes a Dirichlet law.",
     ),
     ("α", "The law's one number. Below 1 it prefers the ends, 1 is uniform, above 1 it prefers the middle."),
+    (
+        "group",
+        "Tensors that share one ratio, where a draw has several: a layer, a block (attention, mlp, other) or one "
+        "tensor. Outside is what belongs to no layer: embeddings, the last norm, the head.",
+    ),
     ("draw, trial", "One ratio from the law, merged and scored. Drawing again and keeping the best is all M³ does."),
     (
         "validation and test",
@@ -86,10 +96,20 @@ GLOSSARY = (
 
 
 def law_name(study: Study) -> str:
-    """`Beta(0.5, 0.5)`."""
+    """`Beta(0.5, 0.5)`, or `Beta(α, α) with α varied too`."""
     law = study["law"]
     name = "Beta" if law["kind"] == "beta" else "Dirichlet"
+    if law_varied(study):
+        return f"{name}({', '.join('α' for _ in law['alpha'])}) with α varied too"
     return f"{name}({', '.join(f'{alpha:g}' for alpha in law['alpha'])})"
+
+
+def badge(study: Study) -> str:
+    """The verdict in a few words."""
+    strength = study["verdict"]["strength"]
+    if strength == "pending" and study["state"] == "finished":
+        return ENDED_UNPROVED[study["winner"] is not None]
+    return BADGES[strength]
 
 
 def duration(seconds: float) -> str:
@@ -115,8 +135,9 @@ def with_points(measure: Measure, value: float) -> str:
 
 
 def headline(sentences: str) -> tuple[str, str]:
-    """The first sentence, and the rest."""
-    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z])", sentences.strip(), maxsplit=1)
+    """The first sentence, and the rest, with real minus signs and percent signs that stay with their numbers."""
+    set_well = re.sub(r"(?<=\d) %", PERCENT, re.sub(r"(?<=[\s(])-(?=\d)", MINUS, sentences.strip()))
+    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z])", set_well, maxsplit=1)
     return parts[0], parts[1] if len(parts) > 1 else ""
 
 
@@ -169,12 +190,15 @@ def optimism_sentence(measure: Measure, optimism: Optimism, draws: int) -> str:
         f"On the validation items that chose it, the winner scored {measure.show(optimism['validation'])}; on test "
         f"items it had never seen, {measure.show(optimism['test'])}."
     )
+    if lost <= 0 and draws == 1:
+        return opening
     if lost <= 0:
         return f"{opening} Here choosing the best of {plural(draws, 'draw')} promised nothing too much."
     size = with_points(measure, lost).lstrip("+")
+    luck = "" if draws == 1 else f"picking the luckiest of {plural(draws, 'draw')} and from "
     return (
-        f"{opening} The {size} between them come from picking the luckiest of {plural(draws, 'draw')} and from the two "
-        "sets not being equally hard; only the test number is a fair promise."
+        f"{opening} The {size} between them come from {luck}the two sets not being equally hard; only the test number "
+        "is a fair promise."
     )
 
 
@@ -184,10 +208,14 @@ def spread_sentence(study: Study) -> str:
     spread = study["spread"].get(measure.name)
     if spread is None:
         return ""
+    if spread["n"] == 1:
+        return f"The only draw scored {measure.show(spread['mean'])} on validation, which tells nothing of others."
     sd = signless(measure.delta(spread["sd"])).lstrip("+")
     unit = PERCENT if measure.unit == "fraction" else ""
+    raced = any(trial["state"] == "pruned" for trial in study["trials"])
+    where = "on the validation items that all of them answered" if raced else "on validation"
     return (
-        f"A single draw scores {measure.number(spread['mean'])} ± {sd}{unit} on validation (mean ± standard deviation "
+        f"A single draw scores {measure.number(spread['mean'])} ± {sd}{unit} {where} (mean ± standard deviation "
         f"over {plural(spread['n'], 'draw')}): that is what one gets by drawing once and not looking."
     )
 
@@ -228,7 +256,8 @@ def advice_sentence(study: Study, estimates: Sequence[Estimate]) -> str:
     return (
         f"A single draw from α = {best.alpha:g} would have scored {with_points(measure, best.gain)} "
         f"(± {signless(measure.delta(2 * best.error)).lstrip('+')}) against those made; the best of {len(draws)} would "
-        f"be expected at {measure.show(best.best)} instead of {measure.show(made)}. Worth trying, with a new seed."
+        f"be expected at {measure.show(best.best)} instead of {measure.show(made)}. "
+        + ("Worth trying, with a new seed." if best.best > made else "That is no gain for the best of many.")
     )
 
 

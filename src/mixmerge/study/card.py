@@ -8,7 +8,7 @@ from mixmerge.evaluation import Estimate
 from mixmerge.report.schema import WINNER
 from mixmerge.study.items import trial_name
 from mixmerge.study.storage import Recorded
-from mixmerge.study.summary import OBJECTIVE, Records, estimates, summary, tables
+from mixmerge.study.summary import OBJECTIVE, Records, estimates_of, summary, tables
 
 
 def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mapping[str, str]]) -> str:
@@ -20,16 +20,18 @@ def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mappin
     opening = (
         f"Trial {trial.number} of a study with seed {identity['seed']} and sampler `{identity['sampler']}`: {how}."
     )
-    parts = ["## How it was chosen", opening, _validation(records, trial)]
+    parts = ["## How it was chosen", opening, _validation(records, trial, chosen=chosen)]
     if chosen:
         parts += _proof(records)
     return "\n\n".join([*parts, _inputs(hashes)])
 
 
-def _validation(records: Records, trial: Recorded) -> str:
+def _validation(records: Records, trial: Recorded, *, chosen: bool) -> str:
     scores = records.scores(trial_name(trial.number), "validation")
-    found = estimates(scores, records.weights, records.identity["seed"])
-    return _table("On validation items, which it was chosen on", {"this model": found}) if scores else ""
+    if not scores:
+        return ""
+    title = "On validation items" + (", which it was chosen on" if chosen else "")
+    return _table(title, {"this model": estimates_of(records, scores)})
 
 
 def _proof(records: Records) -> list[str]:

@@ -8,20 +8,23 @@ then given up as failed.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, final
 
+from mixmerge import temporary
 from mixmerge.errors import MixmergeError, PlanError, Problem, extra_missing
 from mixmerge.study.crew import ATTEMPTS, Crew
 from mixmerge.study.workbench import Job, Result, Setup, Workbench
 
 CLOSING: Final = 10.0  # seconds for workers to clean up
+FOLDERS: Final = "mixmerge-worker-"
 STARTS: Final = 3
 """Actors in a row that may die before they answer, for each worker."""
 
@@ -132,7 +135,9 @@ class Worker:
     """In an actor: a workbench, made at the first job, with a scratch folder of the node's own."""
 
     def __init__(self, setup: Setup) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="mixmerge-"))
+        temporary.sweep(FOLDERS, re.compile(r"process-\d+"))  # of workers that were killed
+        self._held = ExitStack()
+        self._scratch = Path(self._held.enter_context(temporary.held(FOLDERS)))
         self._setup = replace(setup, scratch=self._scratch)
         self._bench: Workbench | None = None
 
@@ -155,6 +160,7 @@ class Worker:
     def close(self) -> None:
         """Remove what it wrote."""
         shutil.rmtree(self._scratch, ignore_errors=True)
+        self._held.close()
 
 
 def _connect(ray: Any, address: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -14,8 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Final, final
 
+from mixmerge.fileio import processors
 from mixmerge.study.workbench import Job, Result, Setup, Workbench
 
 ATTEMPTS: Final = 2
@@ -65,7 +69,7 @@ class Processes(Crew):
     """`size` processes, each with a workbench of its own; the sources are in the page cache once for all."""
 
     def __init__(self, setup: Setup, size: int) -> None:
-        share = max(1, (os.cpu_count() or 1) // size)
+        share = max(1, processors() // size)
         self.size = size
         self._setup = replace(setup, threads=share if setup.threads is None else setup.threads)
         self._pool = self._started()
@@ -106,6 +110,7 @@ class Processes(Crew):
         lost = list(self._running.values())
         self._running.clear()
         self._pool.shutdown(wait=True)
+        _clear(self._setup.scratch)
         self._pool = self._started()
         given_up = next((job for job, attempt in lost if attempt >= ATTEMPTS), None)
         for job, attempt in lost:
@@ -115,6 +120,13 @@ class Processes(Crew):
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _clear(scratch: Path) -> None:
+    """Remove what workers that are gone left there; the folder of this process stays."""
+    for folder in scratch.glob("process-*"):
+        if folder.name != f"process-{os.getpid()}":
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _bench: Workbench | None = None
@@ -128,6 +140,7 @@ def _begin(setup: Setup) -> None:
 
     torch.set_num_threads(setup.threads or 1)
     _bench = Workbench(setup)
+    Finalize(None, _bench.close, exitpriority=0)  # a worker ends without what `atexit` would call
 
 
 def _end_with_parent() -> None:

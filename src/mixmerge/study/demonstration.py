@@ -24,7 +24,8 @@ from mixmerge.study.exploring import explore
 from mixmerge.study.exporting import export
 from mixmerge.study.study import Study
 from mixmerge.study.summary import estimates
-from mixmerge.study.workbench import one_thread, score_folder
+from mixmerge.study.threads import on_threads
+from mixmerge.study.workbench import score_folder
 
 EXPERTS: Final = {"adder": "add", "sorter": "sort", "flipper": "flip"}
 """Expert -> the task it was trained for."""
@@ -57,6 +58,7 @@ class TwoByTwo:
     """One cell of the paper's table.
 
     single: mean and sd over draws taken one at a time, on validation items; None without M3, which draws nothing.
+    drawn: how many of them were scored.
     chosen: on test items, the best of the draws on validation items, or the one merge there is without M3.
     """
 
@@ -64,6 +66,7 @@ class TwoByTwo:
     dare: bool
     m3: bool
     single: tuple[float, float] | None
+    drawn: int
     chosen: Estimate
 
 
@@ -95,7 +98,7 @@ def demo(
     began, place = time.perf_counter(), Path(folder)
     if overwrite:
         _remove(place)
-    with one_thread():
+    with on_threads(1):  # also where the winner is loaded again
         return _run(place, began, draws=draws, seed=seed, threads=threads, listeners=tuple(listeners))
 
 
@@ -188,8 +191,8 @@ def _cells(study: Study, pair: Sequence[str], *, dare: bool) -> list[TwoByTwo]:
     without = _estimate(summary["test"][PLAIN][OBJECTIVE])
     chosen = _estimate(summary["test"][WINNER][OBJECTIVE])
     return [
-        TwoByTwo(name, dare, False, None, without),
-        TwoByTwo(name, dare, True, (spread["mean"], spread["sd"]), chosen),
+        TwoByTwo(name, dare, False, None, 0, without),
+        TwoByTwo(name, dare, True, (spread["mean"], spread["sd"]), spread["n"], chosen),
     ]
 
 
@@ -200,7 +203,7 @@ def _named(study: Study, pair: Sequence[str], *, dare: bool) -> SingleReport:
 
 def _report(place: Path, summaries: Sequence[SingleReport], cells: Sequence[TwoByTwo], draws: int) -> Path:
     studies = [{key: value for key, value in one.items() if key != "version"} for one in summaries]
-    grids = [_grid([cell for cell in cells if cell.pair == name], name, draws) for name in _names(cells)]
+    grids = [_grid([cell for cell in cells if cell.pair == name], name) for name in _names(cells)]
     page: Mapping[str, Any] = {
         "version": summaries[0]["version"],
         "title": "Mixmerge demonstration",
@@ -219,20 +222,20 @@ def _names(cells: Sequence[TwoByTwo]) -> list[str]:
     return list(dict.fromkeys(cell.pair for cell in cells))
 
 
-def _grid(cells: Sequence[TwoByTwo], name: str, draws: int) -> Grid:
+def _grid(cells: Sequence[TwoByTwo], name: str) -> Grid:
     by_place = {(cell.dare, cell.m3): cell for cell in cells}
     return {
         "title": f"{name}: the paper's two-by-two",
         "rows": ["without DARE", "with DARE"],
         "columns": ["without M3", "with M3"],
-        "cells": [[_cell(by_place[dare, m3], draws) for m3 in (False, True)] for dare in (False, True)],
+        "cells": [[_cell(by_place[dare, m3]) for m3 in (False, True)] for dare in (False, True)],
         "note": "Single draws are on validation items, the chosen one on test items. Without M3 nothing is drawn: "
         "there is one merge.",
     }
 
 
-def _cell(cell: TwoByTwo, draws: int) -> Cell:
-    single = None if cell.single is None else {"mean": cell.single[0], "sd": cell.single[1], "n": draws}
+def _cell(cell: TwoByTwo) -> Cell:
+    single = None if cell.single is None else {"mean": cell.single[0], "sd": cell.single[1], "n": cell.drawn}
     chosen = cell.chosen
     best: Interval = {"mean": chosen.mean, "low": chosen.low, "high": chosen.high, "n": chosen.n}
     return cast("Cell", {"single": single, "best": best})

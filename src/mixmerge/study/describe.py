@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import inspect
 import json
 import os
 import platform
+import secrets
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mixmerge import api
 from mixmerge.evaluation import AnyTask, Split, Task
 from mixmerge.planning import Plan
 from mixmerge.recipe import canonical, recipe_hash
 from mixmerge.report.schema import RESERVED
-from mixmerge.study.attacking import Assault, notes_of
+from mixmerge.study.attacking import Assault
 from mixmerge.study.identity import SCHEMA, Identity
 from mixmerge.study.proof import source_models, source_name
 from mixmerge.study.space import Space
-from mixmerge.study.workbench import Workbench
+from mixmerge.study.suites import sources_of
+from mixmerge.study.workbench import ScoreFunction, Workbench
 
 
 def describe(
@@ -36,7 +40,7 @@ def describe(
     parents = {source_name(index): label for index, label in enumerate(labels)}
     return {
         "schema": SCHEMA,
-        "study": f"mixmerge-{recipe_hash(recipe)[:12]}-{settings['seed']}",
+        "study": f"mixmerge-{recipe_hash(recipe)[:12]}-{settings['seed']}-{secrets.token_hex(4)}",
         "recipe": canonical(recipe),
         "method": recipe.method,
         "dialect": recipe.dialect,
@@ -50,9 +54,10 @@ def describe(
         "vary": {name: list(span) for name, span in space.vary.items()},
         "tasks": {name: _measured(bench, name, splits[name], weight) for name, weight in weights.items()},
         **_robustness(bench, splits, weights),
+        **_suites(bench),
         "baselines": {parents.get(name, name): name for name in subjects},
         **settings,
-        "notes": [*plan.notes, *notes_of(bench.attacks)],
+        "notes": list(bench.notes),
         "versions": _versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -78,6 +83,16 @@ def _models(plan: Plan, labels: Sequence[str]) -> list[dict[str, str]]:
     return found
 
 
+def _suites(bench: Workbench) -> dict[str, Any]:
+    """How tasks of a suite are asked, and digests of their data by file, package or data set; no key where none is."""
+    sources = {name: sources_of(task) for name, task in bench.tasks.items() if sources_of(task)}
+    if not sources:
+        return {}
+    digests = {name: [source["digest"] for source in found] for name, found in sources.items()}
+    places = {name: [source["place"] for source in found] for name, found in sources.items()}
+    return {"prompt": bench.asking.prompt, "data": digests, "places": places}
+
+
 def _robustness(bench: Workbench, splits: Mapping[str, Split], weights: Mapping[str, float]) -> dict[str, Any]:
     """What is proved beside the objective; no key where nothing is."""
     outside = {name: _measured(bench, name, splits[name], weights.get(name, 0.0)) for name in bench.outside}
@@ -87,7 +102,8 @@ def _robustness(bench: Workbench, splits: Mapping[str, Split], weights: Mapping[
 
 def _measured(bench: Workbench, name: str, parts: Split, weight: float) -> dict[str, Any]:
     if name not in bench.attacks:
-        found = _task(bench.tasks.get(name), parts, weight)
+        task = bench.tasks.get(name)
+        found = _sizes(parts, weight) | (_custom(bench.setup.score) if task is None else _task(task))
         return found | ({"ood": True} if name in bench.outside else {})
     attack = bench.attacks[name]
     return {
@@ -119,17 +135,27 @@ def attack_fingerprint(assault: Assault) -> str:
     return _digest([[[row.content, row.answer] for row in assault.rows(split)] for split in ("validation", "test")])
 
 
-def _task(task: AnyTask | None, parts: Split, weight: float) -> dict[str, Any]:
+def _sizes(parts: Split, weight: float) -> dict[str, Any]:
     """split: digest of which items choose."""
-    sizes = {
+    return {
         "weight": weight,
         "validation_n": int(parts.validation.size),
         "test_n": int(parts.test.size),
         "split": _digest(parts.validation.tolist()),
     }
-    if task is None:
-        return {"metric": "custom", "fingerprint": "", **sizes}
-    return {"metric": "accuracy" if isinstance(task, Task) else task.metric, "fingerprint": task.fingerprint, **sizes}
+
+
+def _task(task: AnyTask) -> dict[str, Any]:
+    return {"metric": "accuracy" if isinstance(task, Task) else task.metric, "fingerprint": task.fingerprint}
+
+
+def _custom(score: ScoreFunction | None) -> dict[str, Any]:
+    """A person's own function is known by its source; where Python has none, any other is taken for the same."""
+    try:
+        source = _digest(textwrap.dedent(inspect.getsource(cast("Any", score))))
+    except (OSError, TypeError, SyntaxError):
+        source = ""
+    return {"metric": "custom", "fingerprint": source}
 
 
 def _digest(value: object) -> str:
@@ -139,5 +165,6 @@ def _digest(value: object) -> str:
 def _versions() -> dict[str, str]:
     packages = ("numpy", "torch", "transformers", "optuna")
     found = {name: metadata.version(name) for name in packages}
-    here = {"python": platform.python_version(), "platform": platform.platform(), "cpus": str(os.cpu_count())}
+    machine = f"{platform.system()} {platform.machine()}"
+    here = {"python": platform.python_version(), "platform": machine, "cpus": str(os.cpu_count())}
     return {"mixmerge": api.package_version(), **here, **found}

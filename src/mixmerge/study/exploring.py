@@ -13,9 +13,10 @@ import numpy as np
 from mixmerge import api
 from mixmerge.errors import PlanError, Problem, nearest
 from mixmerge.evaluation import LmEvalTask, Split, split
+from mixmerge.evaluation.server import SCORES
 from mixmerge.recipe import Recipe, canonical
 from mixmerge.report.schema import OBJECTIVE
-from mixmerge.study.attacking import WEIGHT, notes_of
+from mixmerge.study.attacking import WEIGHT
 from mixmerge.study.cluster import Cluster
 from mixmerge.study.crew import Alone, Crew, Processes
 from mixmerge.study.describe import describe
@@ -30,6 +31,7 @@ from mixmerge.study.settings import Options, Settings, check, settle
 from mixmerge.study.space import Space, make_space, parse_vary
 from mixmerge.study.storage import FolderLock, Storage, finished
 from mixmerge.study.study import Study
+from mixmerge.study.suites import template_problems
 from mixmerge.study.terms import is_kept
 from mixmerge.study.workbench import CUSTOM, SCRATCH, Parent, ScoreFunction, Setup, Subject, Workbench
 
@@ -60,6 +62,9 @@ def explore(
     attack_ keywords and masked_lm are those of `mixmerge attack`. A weight `pdr` puts 1 - PDR of the attacks that
     append sentences into the objective.
 
+    prompt (alpaca), data_dir, allow_code_execution: of tasks of a suite, as `evaluate`; no judge is asked. limit: items
+    of each task, the first ones, before they are divided.
+
     draws (32), seed (0). validation_fraction (0.5): of a task's items that choose; the others prove. test_tasks: files
     whose items prove, where all items of `tasks` are to choose. weights: of tasks by name in the mean (all alike).
     sampler: sobol covers evenly, random is the paper, tpe, gp and cmaes learn from the draws so far. objective:
@@ -70,7 +75,7 @@ def explore(
     (journal.log in the folder). backend `openai`: each model is written to disk and served by the command `serve`, with
     {model} and {port} in it, which must answer at `url` within serve_timeout seconds (600). device, compute: where and
     in which dtype models compute (float32 on a CPU, else that of the merge). batch_size: items at once. memory (bytes),
-    threads: of the merging.
+    threads: that merge, and that score (those of the machine, shared by workers; one scores a tiny model).
 
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.
@@ -89,6 +94,7 @@ def _setup(recipe: Recipe, asked: Settings, folder: Path, score: ScoreFunction |
         recipe=canonical(recipe), tasks=asked.tasks, scratch=folder / SCRATCH, test_tasks=asked.test_tasks,
         memory=asked.memory, threads=asked.threads, device=asked.device, compute=asked.compute, batch=asked.batch_size,
         score=score, server=asked.server, allow_code=asked.allow_task_code, ood=asked.ood, attack=asked.attack,
+        asking=asked.asking, scoring=asked.threads,
     )  # fmt: skip
 
 
@@ -117,7 +123,7 @@ def _run(
         storage = Storage(place, identity["storage"], identity["study"], space, chooser, directions)
         validation = {name: splits[name].validation for name in weights}
         session = Session(place, space, storage, crew, validation, weights, pareto, asked.draws, asked.seed, listeners)
-        _begun(session, identity, asked, (*plan.notes, *notes_of(bench.attacks)))
+        _begun(session, identity, asked, bench.notes)
         if known is not None and _same_parents(identity, known):
             take_over(place, known, [name for name in subjects if isinstance(subjects[name], Parent)])
         _work(session, subjects, splits, race=asked.race)
@@ -147,7 +153,7 @@ def _identity(
     return describe(
         bench, space, splits, weights, subjects, seed=asked.seed, sampler=asked.sampler,
         validation_fraction=asked.validation_fraction, objective=asked.objective, race=asked.race,
-        storage=asked.storage, compute=asked.compute, backend=asked.backend, serve=asked.serve,
+        storage=asked.storage, compute=bench.compute, backend=asked.backend, serve=asked.serve, limit=asked.limit,
     )  # fmt: skip
 
 
@@ -192,14 +198,15 @@ def _splits(bench: Workbench, asked: Settings, recipe: Recipe) -> dict[str, Spli
             rule = "it stands for what is kept under attack"
             problems.append(Problem(f"no task is called {name}", rule, "tasks", "rename the task"))
     if asked.server is not None:
-        rule, cure = "a server scores items of JSONL files", "leave these out, or score them in memory"
-        found = ", ".join(name for name, task in tasks.items() if isinstance(task, LmEvalTask))
-        problems += [Problem(rule, f"of lm-eval: {found}", "tasks", cure)] if found else []
+        cure = "leave these out, say another --prompt, or score them in memory"
+        found = ", ".join(n for n, task in tasks.items() if isinstance(task, LmEvalTask) and not task.needs_text_only)
+        problems += [Problem(SCORES, f"of lm-eval: {found}", "tasks", cure)] if found else []
+    problems += template_problems(bench.merger.plan, tasks, bench.asking)
     if problems:
         raise PlanError(problems)
     if not tasks:
         return {CUSTOM: Split(np.zeros(1, np.int64), np.zeros(0, np.int64))}
-    divided = {name: split(task, asked.validation_fraction, asked.seed) for name, task in tasks.items()}
+    divided = {name: split(task, asked.validation_fraction, asked.seed, asked.limit) for name, task in tasks.items()}
     return divided | {one.name: Split(one.indices("validation"), one.indices("test")) for one in bench.attacks.values()}
 
 

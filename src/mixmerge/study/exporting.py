@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixmerge import api
 from mixmerge.engine import Listener
-from mixmerge.engine.folder import merge_to_folder
+from mixmerge.engine.folder import check_place, merge_to_folder
 from mixmerge.errors import OutputError, PlanError, Problem
 from mixmerge.planning import Plan, check_output
 from mixmerge.recipe import parse_recipe
@@ -47,8 +47,15 @@ def export(
     places = [target / f"trial-{one.number:05d}" for one in chosen] if pareto else [target]
     with closing(Merger(parse_recipe(study.identity["recipe"]), memory=memory, threads=threads)) as merger:
         _refuse_changed(study, merger.plan)
-        for one, place in zip(chosen, places, strict=True):
-            _write(study, one, place, merger, overwrite, listeners)
+        plans = [merger.planned(parse_recipe(recipe_of(study.identity, one.outcome.point))) for one in chosen]
+        _refuse_places(places, plans, overwrite)
+        hashes = {str(model.label): _hashes(model.all_files) for model in merger.plan.models}
+        for one, plan, place in zip(chosen, plans, places, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            card = study_section(study.records, one, hashes)
+            merge_to_folder(
+                plan, place, version=api.package_version(), overwrite=overwrite, listeners=tuple(listeners), card=card
+            )
     if push_to_hub is not None:
         upload(target, push_to_hub, private=private)
     return places
@@ -78,22 +85,16 @@ def _refuse_changed(study: Study, plan: Plan) -> None:
         raise PlanError(Problem(rule, f"changed: {', '.join(changed)}", str(study.folder), cure))
 
 
-def _write(
-    study: Study, trial: Recorded, place: Path, merger: Merger, overwrite: bool, listeners: Sequence[Listener]
-) -> None:
-    """The recipe that is recorded names the ratio, or one for each group, and rebuilds the model."""
-    plan = merger.planned(parse_recipe(recipe_of(study.identity, trial.outcome.point)))
-    check_output(place, plan.cost.disk, plan.models)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    hashes = {str(model.label): _hashes(model.files) for model in plan.models}
-    card = study_section(study.records, trial, hashes)
-    merge_to_folder(
-        plan, place, version=api.package_version(), overwrite=overwrite, listeners=tuple(listeners), card=card
-    )
+def _refuse_places(places: Sequence[Path], plans: Sequence[Plan], overwrite: bool) -> None:
+    """Every folder is looked at, and the room for all of them, before the first is written."""
+    total = sum(plan.cost.disk for plan in plans)
+    for place, plan in zip(places, plans, strict=True):
+        check_output(place, total, plan.models)
+        check_place(place, resume=False, overwrite=overwrite)
 
 
 def _hashes(files: Sequence[Path]) -> dict[str, str]:
-    """sha256 of every weight file, as hubs state them."""
+    """sha256 of every file that decides the weights, as hubs state them."""
     found = {}
     for path in files:
         with path.open("rb") as file:

@@ -17,8 +17,8 @@ FILE: Final = "study.json"
 SCHEMA: Final = 1
 Identity = dict[str, Any]
 
-_FREE: Final = ("versions", "created", "storage", "notes", "models")
-"""Told in study.json, but free to differ when a study goes on."""
+_FREE: Final = ("versions", "created", "notes", "models", "places", "study")
+"""Told in study.json, but free to differ when a study goes on. The storage need not be said again."""
 
 
 def open_identity(folder: Path, identity: Identity) -> Identity:
@@ -69,7 +69,7 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any], folder: Pat
     return [
         Problem(rule, f"{key} was {_short(known.get(key))}, now {_short(asked.get(key))}", str(folder / FILE), cure)
         for key in dict.fromkeys((*known, *asked))
-        if key not in _FREE and known.get(key) != asked.get(key)
+        if key not in _FREE and known.get(key) != asked.get(key) and not (key == "storage" and asked.get(key) is None)
     ]
 
 

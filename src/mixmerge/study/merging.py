@@ -13,11 +13,11 @@ from typing import Final
 
 from mixmerge import api
 from mixmerge.checkpoint import Checkpoint
-from mixmerge.engine import Engine, Statistics
+from mixmerge.engine import Engine, MappedFiles, Statistics
 from mixmerge.errors import PlanError, Problem, RecipeError
 from mixmerge.mixup import RatioLaw
 from mixmerge.planning import Plan, build_plan, with_ratios
-from mixmerge.recipe import ModelRef, Recipe
+from mixmerge.recipe import ModelRef, Recipe, parse_recipe
 from mixmerge.sink import Sink
 from mixmerge.study.space import MEASURED, Point, Value, with_values
 
@@ -33,9 +33,8 @@ def open_local(recipe: Recipe) -> Mapping[ModelRef, Checkpoint]:
     if all(model.is_local for model in models.values()):
         return models
     planned = build_plan(recipe, models)
-    api.fetch_models(planned)
     planned.close()
-    return api.open_models(recipe)
+    return api.fetched_models(recipe, planned)
 
 
 def law_of(plan: Plan) -> RatioLaw:
@@ -63,6 +62,7 @@ class Merger:
         self.plan = self.planned(recipe)
         self._current = self.plan
         self._engine: Engine | None = None
+        self._files = MappedFiles()
 
     def planned(self, recipe: Recipe) -> Plan:
         """The plan of another recipe over the same models."""
@@ -80,7 +80,7 @@ class Merger:
         """One pass into the sink, after measuring where these values were not measured yet."""
         plan = self.plan_of(point)
         if self._engine is None:
-            self._engine = Engine(plan)
+            self._engine = Engine(plan, files=self._files)
         key = tuple((name, value) for name, value in point.values.items() if name in MEASURED)
         known = self._statistics.pop(key, None)
         statistics = self._engine.measure(plan) if known is None else known
@@ -95,13 +95,24 @@ class Merger:
         except (RecipeError, PlanError):
             return None
 
+    def parent_plan(self, index: int) -> Plan | None:
+        """What writes a model of the plan as it is seen; None where its own folder holds it so."""
+        model = self.plan.models[index]
+        if model.adaptation is None:
+            return None
+        ref = next(ref for ref, found in self._models.items() if found is model)
+        alone = parse_recipe("{merge_method: linear, dialect: mergekit, models: [{model: x, parameters: {weight: 1}}]}")
+        part = alone.slices[0]
+        return self.planned(replace(alone, slices=(replace(part, sources=(replace(part.sources[0], model=ref),)),)))
+
     def merge_plain(self, plan: Plan, sink: Sink) -> None:
         """A plan of `plain_plan` into the sink."""
-        engine = Engine(plan)
+        engine = Engine(plan, files=self._files)
         engine.apply(plan, engine.measure(plan), sink, hashed=False)
 
     def close(self) -> None:
         """Close the models' files."""
+        self._files.close()
         for model in self._models.values():
             model.close()
 

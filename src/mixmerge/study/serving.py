@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Final
 
 from mixmerge.errors import Problem
 from mixmerge.evaluation import BackendError, OpenAIBackend
+from mixmerge.evaluation.http import opened
 from mixmerge.study import guard
 
 SERVE_TIMEOUT: Final = 600.0
@@ -111,7 +111,7 @@ def _gone(command: str, log: Path) -> BackendError:
 
 
 def _models(url: str) -> list[str]:
-    with urllib.request.urlopen(f"{url}/models", timeout=10.0) as response:
+    with opened(f"{url}/models", 10.0) as response:
         answer = json.loads(response.read(MAX_ANSWER))
     return [str(model["id"]) for model in answer["data"]]
 

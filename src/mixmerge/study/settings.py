@@ -13,7 +13,11 @@ from typing import Any, Literal, TypedDict, get_args
 from mixmerge.errors import PlanError, Problem, nearest
 from mixmerge.evaluation.attacks import ATTACKS
 from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS
+from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.score import MAX_ROWS
+from mixmerge.evaluation.suite import Resources
+from mixmerge.evaluation.suite.opening import Settings as Asking
+from mixmerge.evaluation.suite.prompts import Style
 from mixmerge.recipe import Compute, Objective, Sampler, StudySection
 from mixmerge.study.attacking import WEIGHT, AttackSettings, is_appending
 from mixmerge.study.serving import SERVE_TIMEOUT, Server
@@ -53,6 +57,10 @@ class Options(TypedDict, total=False):
     memory: int | None
     threads: int | None
     allow_task_code: bool | None
+    prompt: Style | None
+    data_dir: str | Path | None
+    limit: int | None
+    allow_code_execution: bool | None
     ood: Sequence[str | Path] | None
     attacks: Sequence[str] | None
     attack_tasks: Sequence[str | Path] | None
@@ -93,6 +101,10 @@ class Settings:
     memory: int | None = None
     threads: int | None = None
     allow_task_code: bool = False
+    prompt: Style | None = None
+    data_dir: str | None = None
+    limit: int | None = None
+    allow_code_execution: bool = False
     ood: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     attack_tasks: tuple[str, ...] = ()
@@ -102,6 +114,17 @@ class Settings:
     attack_queries: int = QUERIES
     attack_seeds: tuple[int, ...] = SEEDS
     masked_lm: str | None = None
+
+    @property
+    def asking(self) -> Asking:
+        """How tasks of a suite are asked; what is not said is as the environment says. Raises TaskError."""
+        known = Asking.from_environment()
+        return Asking(
+            prompt=self.prompt or known.prompt,
+            data_dir=known.data_dir if self.data_dir is None else Path(self.data_dir).expanduser(),
+            limit=self.limit,
+            resources=Resources(execute=self.allow_code_execution),
+        )
 
     @property
     def attack(self) -> AttackSettings | None:
@@ -128,7 +151,7 @@ def settle(section: StudySection | None, tasks: Sequence[str | Path] | None, opt
         merged |= {key: value for key, value in said.items() if value is not None}
     for key in _LISTS:
         merged[key] = tuple(str(word) for word in merged.get(key, ()))
-    for key in ("attack_data", "masked_lm"):
+    for key in ("attack_data", "masked_lm", "data_dir"):
         merged[key] = None if merged.get(key) is None else str(merged[key])
     merged["attack_seeds"] = tuple(merged.get("attack_seeds", SEEDS))
     return Settings(**merged)
@@ -138,12 +161,14 @@ def check(asked: Settings, *, custom: bool) -> None:
     """Raise PlanError with all that can be refused before anything is opened. custom: the person's own score."""
     problems = [*_words(asked), *_numbers(asked), *_combinations(asked, custom), *_servers(asked, custom)]
     problems += [*_attacked(asked), *_robust(asked, custom)]
+    here = asked.backend == "transformers" and asked.ray is None
+    problems += device_problems(asked.device, asked.compute, here=here)
     if problems:
         raise PlanError(problems)
 
 
 def _words(asked: Settings) -> Iterator[Problem]:
-    known = {"objective": Objective, "sampler": Sampler, "compute": Compute, "backend": Backend}
+    known = {"objective": Objective, "sampler": Sampler, "backend": Backend, "prompt": Style}
     for name, words in known.items():
         value = getattr(asked, name)
         if value is not None and value not in get_args(words):
@@ -153,7 +178,8 @@ def _words(asked: Settings) -> Iterator[Problem]:
 
 
 def _numbers(asked: Settings) -> Iterator[Problem]:
-    for name, value in (("draws", asked.draws), ("workers", asked.workers), ("batch_size", asked.batch_size)):
+    for name in ("draws", "workers", "batch_size", "limit"):
+        value = getattr(asked, name)
         if value is not None and value < 1:
             yield Problem(f"{name} is at least 1", str(value), name, f"give {name} 1 or more")
     if not 0.0 < asked.validation_fraction < 1.0:

@@ -113,10 +113,11 @@ def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Reci
         for name in vary
         if name not in known
     ]
+    methods = [recipe.method, *map(str, vary.get("method", ()))]
     found: dict[str, Range] = {}
     for name in known:
         if name in vary:
-            problem, span = _range(name, list(vary[name]), recipe)
+            problem, span = _range(name, list(vary[name]), recipe, methods)
             problems += [problem] if problem is not None else []
             found[name] = span
     if problems:
@@ -124,7 +125,10 @@ def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Reci
     return found
 
 
-def _range(name: str, given: Sequence[float | str], recipe: Recipe) -> tuple[Problem | None, Range]:
+def _range(
+    name: str, given: Sequence[float | str], recipe: Recipe, methods: Sequence[str]
+) -> tuple[Problem | None, Range]:
+    """methods: the recipe's and those that vary."""
     place = f"vary {name}"
     if name == "method":
         names = tuple(str(item) for item in given)
@@ -139,18 +143,19 @@ def _range(name: str, given: Sequence[float | str], recipe: Recipe) -> tuple[Pro
     if not good or not low <= span[0] < span[1] <= high:
         rule, cure = f"{name} varies from a lower to a higher number", f"give two numbers from {low:g} to {high:g}"
         return Problem(rule, str(list(given)), place, cure), span
-    return _unused(name, recipe), span
+    return _unused(name, recipe, methods), span
 
 
-def _unused(name: str, recipe: Recipe) -> Problem | None:
-    """A number the recipe has no use for cannot vary: trials would differ in nothing."""
+def _unused(name: str, recipe: Recipe, methods: Sequence[str]) -> Problem | None:
+    """A number that no method has a use for cannot vary: trials would differ in nothing."""
     if name == "alpha":
         return None
     if name == "drop_rate":
         used = recipe.dare is not None
         cure = "add `dare:` to the recipe"
     else:
-        used = METHODS[recipe.dialect, recipe.method].parameter(name) is not None
+        known = [METHODS[key] for method in methods if (key := (recipe.dialect, method)) in METHODS]
+        used = any(method.parameter(name) is not None for method in known)
         cure = f"choose a method with {name}, or do not vary it"
     return None if used else Problem(f"the recipe uses {name}", f"method {recipe.method}", f"vary {name}", cure)
 

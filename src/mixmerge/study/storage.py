@@ -24,6 +24,9 @@ except ImportError as error:
     raise extra_missing("study", "optuna", "A study") from error
 
 JOURNAL: Final = "journal.log"
+OUTCOME: Final = "outcome"
+"""The attribute of a trial that is read again; whatever else has this name is not shown beside it."""
+
 State = Literal["complete", "dropped", "failed", "running"]
 
 
@@ -101,8 +104,7 @@ class Storage:
     def tell(self, asked: Asked, outcome: Outcome) -> None:
         """Record how a trial ended. What is told is complete before the trial counts as ended."""
         trial = optuna.trial.Trial(self._study, asked.key)
-        trial.set_user_attr("outcome", _to_json(outcome))
-        for name, value in _readable(outcome).items():
+        for name, value in (_readable(outcome) | {OUTCOME: _to_json(outcome)}).items():
             trial.set_user_attr(name, value)
         if outcome.state == "complete":
             self._study.tell(asked.number, values=list(outcome.objectives))
@@ -129,8 +131,8 @@ def _recorded(study: Any, space: Space) -> list[Recorded]:
     found = []
     for trial in study.get_trials(deepcopy=False):
         coordinates = tuple(trial.params[name] for name in space.names if name in trial.params)
-        if trial.state.is_finished() and "outcome" in trial.user_attrs:
-            outcome = _from_json(trial.user_attrs["outcome"])
+        if trial.state.is_finished() and OUTCOME in trial.user_attrs:
+            outcome = _from_json(trial.user_attrs[OUTCOME])
         else:
             known = len(coordinates) == len(space.names)
             outcome = Outcome("running", space.point(coordinates) if known else Point({}, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,22 +68,27 @@ def tables(records: Records, split: str) -> dict[str, dict[str, Estimate]]:
     for label, name in records.merges().items():
         scores = records.scores(name, split)
         if scores:
-            found[label] = estimates(scores, records.weights, records.identity["seed"])
+            found[label] = estimates_of(records, scores)
     return found
 
 
+def estimates_of(records: Records, scores: Mapping[str, Floats]) -> dict[str, Estimate]:
+    """The same of one model's scores. What a person's own function says is one number, with no interval."""
+    if _is_custom(records.identity):
+        ((task, values),) = scores.items()
+        bare = Estimate(float(values[0]), float(values[0]), float(values[0]), 1)
+        return {task: bare, OBJECTIVE: bare}
+    return estimates(scores, records.weights, records.identity["seed"])
+
+
 def estimates(scores: Mapping[str, Floats], weights: Mapping[str, float], seed: int) -> dict[str, Estimate]:
-    """By task, and the objective. Scores outside [0, 1], of a person's own function, get no interval."""
-    if any(values.min() < 0.0 or values.max() > 1.0 for values in scores.values()):
-        by_task = {task: _bare(values) for task, values in scores.items()}
-        return by_task | {OBJECTIVE: next(iter(by_task.values()))}
+    """By task, and the objective, of item scores in [0, 1]."""
     by_task = {task: terms.estimate(task, values, seed=seed) for task, values in scores.items()}
     return by_task | {OBJECTIVE: terms.objective(scores, weights, seed=seed)}
 
 
-def _bare(values: Floats) -> Estimate:
-    mean = float(values.mean())
-    return Estimate(mean, mean, mean, values.size)
+def _is_custom(identity: Identity) -> bool:
+    return any(task["metric"] == "custom" for task in identity["tasks"].values())
 
 
 def paired(records: Records) -> list[schema.Paired]:
@@ -117,12 +123,11 @@ def summary(records: Records) -> schema.SingleReport:
     """The content of report.json."""
     identity, winner = records.identity, records.winner
     test, chosen = tables(records, "test"), tables(records, "validation")
-    finished = schema.WINNER in test and all(trial.state != "running" for trial in records.trials)
     recipe, command = rebuild(records)
     return {
         "version": schema.VERSION,
         "name": " + ".join(identity["sources"]),
-        "state": "finished" if finished or (not _proves(identity) and winner is not None) else "running",
+        "state": "finished" if _ended(records, schema.WINNER in test) else "running",
         "created": identity["created"],
         "seed": identity["seed"],
         "sampler": identity["sampler"],
@@ -150,6 +155,17 @@ def summary(records: Records) -> schema.SingleReport:
         "environment": {key: str(value) for key, value in identity["versions"].items()},
         "notes": _notes(records),
     }
+
+
+def _ended(records: Records, proved: bool) -> bool:
+    """Whether all draws ended, and what can be proved is proved."""
+    if any(trial.state == "running" for trial in records.trials):
+        return False
+    return proved or _all_failed(records) or (not _proves(records.identity) and records.winner is not None)
+
+
+def _all_failed(records: Records) -> bool:
+    return bool(records.trials) and all(trial.state == "failed" for trial in records.trials)
 
 
 def _proves(identity: Identity) -> bool:
@@ -215,7 +231,7 @@ def spreads(records: Records) -> dict[str, schema.Spread]:
     if not scored:
         return {}
     if any(trial.state == "dropped" for trial in scored):
-        rows = [_common(records, trial.number, _shared(records, scored)) for trial in scored]
+        rows = _common(records, scored)
     else:
         rows = [{task: mean for task, (mean, _) in trial.outcome.scores.items()} for trial in scored]
     tasks = [task for task in records.weights if all(task in row for row in rows)]
@@ -232,15 +248,14 @@ def _spread(values: Sequence[float]) -> schema.Spread:
     return {"mean": found.mean, "sd": found.sd, "n": found.n}
 
 
-def _shared(records: Records, scored: Sequence[Recorded]) -> dict[str, set[int]]:
-    """Items that every draw answered, by task."""
+def _common(records: Records, scored: Sequence[Recorded]) -> list[dict[str, float]]:
+    """Task means of each draw over the items that every one of them answered."""
     answered = [items.read(items.path_of(records.folder, trial_name(trial.number), "validation")) for trial in scored]
-    return {task: set.intersection(*(set(found.get(task, ())) for found in answered)) for task in records.weights}
-
-
-def _common(records: Records, number: int, shared: Mapping[str, set[int]]) -> dict[str, float]:
-    found = items.read(items.path_of(records.folder, trial_name(number), "validation"))
-    return {task: items.mean({item: found[task][item] for item in chosen}) for task, chosen in shared.items() if chosen}
+    shared = {task: set.intersection(*(set(found.get(task, ())) for found in answered)) for task in records.weights}
+    return [
+        {task: items.mean({item: found[task][item] for item in chosen}) for task, chosen in shared.items() if chosen}
+        for found in answered
+    ]
 
 
 def _optimism(
@@ -264,6 +279,9 @@ def _verdict(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> sc
     if not _proves(records.identity):
         said = "A score of one's own gives one number a model: nothing can be said about chance."
         return {"sentence": said, "strength": "pending"}
+    if _all_failed(records):
+        said = f"Nothing was chosen: all {len(records.trials)} draws failed. The trial table says why."
+        return {"sentence": said, "strength": "pending"}
     if schema.WINNER not in test or schema.EQUAL not in test:
         return {"sentence": "Not tested yet: the draws are not all done.", "strength": "pending"}
     winner = records.scores(merges[schema.WINNER], "test")
@@ -272,10 +290,14 @@ def _verdict(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> sc
         return differences(records, winner, records.scores(merges[label], "test"))[OBJECTIVE]
 
     equal = against(schema.EQUAL)
-    sentences = [verdict.sentence(test[schema.WINNER][OBJECTIVE], test[schema.EQUAL][OBJECTIVE], equal)]
+    also = [name for name in records.identity["vary"] if name != "alpha"]  # of which a merge shows nothing
+    proved = (test[schema.WINNER][OBJECTIVE], test[schema.EQUAL][OBJECTIVE], equal)
+    sentences = [verdict.sentence(*proved, chosen="draw" if also else "ratio")]
     parent = best_parent(records)
     if parent is not None and parent in test:
         sentences.append(verdict.against_parent(parent, test[parent][OBJECTIVE], against(parent)))
+    if also:
+        sentences.append(f"The winner differs from the equal ratio in {' and '.join(also)} too.")
     return {"sentence": " ".join(sentences), "strength": verdict.strength_of(equal)}
 
 
@@ -291,7 +313,7 @@ def rebuild(records: Records) -> tuple[str | None, str | None]:
     winner = records.winner
     if winner is None:
         return None, None
-    command = f"mixmerge export {records.folder.name} OUT --trial {winner.number}"
+    command = f"mixmerge export {shlex.quote(records.folder.name)} OUT --trial {winner.number}"
     return recipe_of(records.identity, winner.outcome.point), command
 
 

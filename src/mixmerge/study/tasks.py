@@ -7,17 +7,20 @@ from dataclasses import replace
 
 from mixmerge.errors import Problem
 from mixmerge.evaluation import AnyTask, Task, TaskError, load_task, load_tasks
+from mixmerge.evaluation.suite.opening import Settings
+from mixmerge.study.suites import spelled_out
 
 
 def study_tasks(
-    tasks: Sequence[str], test_tasks: Sequence[str] = (), *, allow_code: bool = False
+    tasks: Sequence[str], test_tasks: Sequence[str] = (), *, allow_code: bool = False, asking: Settings | None = None
 ) -> Mapping[str, AnyTask]:
     """By name. test_tasks: JSONL files with the items of the proof; all items of `tasks` are then for choosing.
 
     A file NAME.jsonl or NAME.test.jsonl holds the test items of the task NAME. allow_code: whether task folders may
-    bring Python code. Raises TaskError with all problems.
+    bring Python code. asking: how tasks of a suite are asked; None: as the environment says. Raises TaskError with all
+    problems.
     """
-    found: dict[str, AnyTask] = {task.name: task for task in load_tasks(tasks, allow_code=allow_code)} if tasks else {}
+    found = _loaded(tasks, allow_code, asking)
     if not test_tasks:
         return found
     tests: dict[str, AnyTask] = {task.name.removesuffix(".test"): task for task in map(load_task, test_tasks)}
@@ -27,14 +30,24 @@ def study_tasks(
     return {name: _joined(task, tests[name]) for name, task in found.items()}
 
 
-def outside_tasks(inside: Collection[str], ood: Sequence[str], *, allow_code: bool = False) -> Mapping[str, AnyTask]:
+def outside_tasks(
+    inside: Collection[str], ood: Sequence[str], *, allow_code: bool = False, asking: Settings | None = None
+) -> Mapping[str, AnyTask]:
     """Tasks out of distribution by name, each divided by itself. inside: names of the others. Raises TaskError."""
-    found: dict[str, AnyTask] = {task.name: task for task in load_tasks(ood, allow_code=allow_code)} if ood else {}
+    found = _loaded(ood, allow_code, asking)
     rule, cure = "a task is in distribution or out of it", "name it once, in --tasks or in --ood"
     twice = [Problem(rule, "both", f"task {name!r}", cure) for name in found if name in inside]
     if twice:
         raise TaskError(twice)
     return found
+
+
+def _loaded(specs: Sequence[str], allow_code: bool, asking: Settings | None) -> dict[str, AnyTask]:
+    if not specs:
+        return {}
+    settings = asking or Settings.from_environment()
+    tasks = load_tasks(spelled_out(specs, settings), allow_code=allow_code, asked=settings)
+    return {task.name: task for task in tasks}
 
 
 def _problem(name: str, chosen: AnyTask | None, proved: AnyTask | None) -> Problem | None:

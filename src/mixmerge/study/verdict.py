@@ -16,19 +16,20 @@ def strength_of(difference: Estimate) -> Strength:
     return "worse" if difference.high < 0.0 else "unclear"
 
 
-def sentence(winner: Estimate, equal: Estimate, against_equal: Estimate) -> str:
-    """The outcome against the equal ratio."""
+def sentence(winner: Estimate, equal: Estimate, against_equal: Estimate, *, chosen: str = "ratio") -> str:
+    """The outcome against the equal ratio. chosen: what the winner is: a `ratio`, or a `draw` of more than that."""
     interval = f"95 % interval {_points(against_equal.low)} to {_points(against_equal.high)}"
     n = f"on {winner.n} test items"
     if against_equal.low > 0.0:
         gain = f"{100 * against_equal.mean:.1f} points above the equal ratio"
-        return f"The chosen ratio scored {_percent(winner)} {n}, {gain} ({interval})."
+        return f"The chosen {chosen} scored {_percent(winner)} {n}, {gain} ({interval})."
     if against_equal.high < 0.0:
         loss = f"{_percent(equal)} against {_percent(winner)}, winner minus equal {_points(against_equal.mean)} points"
         return f"The equal ratio was better than the chosen one {n}: {loss} ({interval})."
     scores = f"{_percent(winner)} against {_percent(equal)}"
     found = f"{_points(against_equal.mean)} points, {interval}"
-    return f"No difference between the chosen and the equal ratio was shown {n}: {scores} ({found})."
+    both = "the chosen and the equal ratio" if chosen == "ratio" else f"the chosen {chosen} and the equal ratio"
+    return f"No difference between {both} was shown {n}: {scores} ({found})."
 
 
 def against_parent(label: str, parent: Estimate, difference: Estimate) -> str:

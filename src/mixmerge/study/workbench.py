@@ -7,11 +7,12 @@ checkpoint.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,15 +23,18 @@ import xxhash
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
 from mixmerge.evaluation import AnyTask, Backend, LiveBackend, LiveModel, split
+from mixmerge.evaluation.suite.opening import Settings as Asking
 from mixmerge.planning import Plan
 from mixmerge.recipe import parse_recipe
 from mixmerge.sink import LiveSink
-from mixmerge.study.attacking import Assault, AttackSettings, prepare, under_attack
+from mixmerge.study.attacking import Assault, AttackSettings, notes_of, prepare, under_attack
 from mixmerge.study.items import Floats, Indices
 from mixmerge.study.merging import Merger, write_skeleton
 from mixmerge.study.serving import Server, served
 from mixmerge.study.space import Point
+from mixmerge.study.suites import notes_on
 from mixmerge.study.tasks import outside_tasks, study_tasks
+from mixmerge.study.threads import on_threads, scoring_threads
 
 SCRATCH: Final = "scratch"
 CUSTOM: Final = "score"
@@ -54,7 +58,9 @@ class Setup:
     recipe: canonical text. tasks, test_tasks: as the person named them. score: instead of tasks. compute: dtype the
     live model computes in, None for float32 on a CPU, else that of the merge. scratch: folder for what
     passes. server: started for each model instead of holding it in memory. allow_code: whether task folders may
-    bring Python code. ood: tasks out of distribution, as the person named them. attack: None attacks nothing.
+    bring Python code. ood: tasks out of distribution, as the person named them. attack: None attacks nothing. asking:
+    how tasks of a suite are asked; None: as the environment says. threads: of merging. scoring: threads that score, as
+    the person said; None: `threads.scoring_threads` chooses.
     """
 
     recipe: str
@@ -71,6 +77,8 @@ class Setup:
     allow_code: bool = False
     ood: tuple[str, ...] = ()
     attack: AttackSettings | None = None
+    asking: Asking | None = None
+    scoring: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +130,27 @@ class Workbench:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.merger = Merger(parse_recipe(setup.recipe), memory=setup.memory, threads=setup.threads)
-        inside = study_tasks(setup.tasks, setup.test_tasks, allow_code=setup.allow_code)
-        outside = outside_tasks(inside, setup.ood, allow_code=setup.allow_code)
+        self.asking = setup.asking or Asking.from_environment()
+        inside = study_tasks(setup.tasks, setup.test_tasks, allow_code=setup.allow_code, asking=self.asking)
+        outside = outside_tasks(inside, setup.ood, allow_code=setup.allow_code, asking=self.asking)
         self.tasks: Mapping[str, AnyTask] = {**inside, **outside}
         self.outside = tuple(outside)
         self.attacks: Mapping[str, Assault] = (
             {} if setup.attack is None else prepare(setup.attack, self.merger.plan.models[0].folder)
         )
         self._scratch = setup.scratch / f"process-{os.getpid()}"
+        parameters = sum(step.spec.count for step in self.merger.plan.steps)
+        self._threads = scoring_threads(setup.scoring, parameters)
         self._live: LiveModel | None = None
         self._faithful: bool | None = None
         self._seen: dict[str, tuple[Scores, Runs]] = {}
         self._scorer: tuple[LiveModel, LiveBackend] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the merge, the tasks and the attacks."""
+        said = (*self.setup.tasks, *self.setup.ood)
+        return (*self.merger.plan.notes, *notes_on(said, self.tasks, self.asking), *notes_of(self.attacks))
 
     @property
     def faithful(self) -> bool:
@@ -154,7 +171,8 @@ class Workbench:
                 return self._serve(self.setup.server, job, start)
             live = self.prepare(job.subject)
             merged = time.perf_counter()
-            scores, runs = self._remembered(live, job) if job.remembered else self._scores(live, job)
+            with on_threads(self._threads):
+                scores, runs = self._remembered(live, job) if job.remembered else self._scores(live, job)
             took = (merged - start, time.perf_counter() - merged)
             return Result(scores, took, direct=self._faithful is not False, attacks=runs)
         except Exception as error:  # a failed trial is a record, whatever the reason
@@ -215,8 +233,11 @@ class Workbench:
     def _on_disk(self, subject: Subject) -> Path:
         """The folder of a model that goes in, or of a merge; the latter is valid until the next call."""
         if isinstance(subject, Parent):
-            return self.merger.plan.models[subject.model].folder
-        plan = self.merger.plan_of(subject) if isinstance(subject, Point) else self._plain()
+            plan = self.merger.parent_plan(subject.model)
+            if plan is None:
+                return self.merger.plan.models[subject.model].folder
+        else:
+            plan = self.merger.plan_of(subject) if isinstance(subject, Point) else self._plain()
         out = self._scratch / "merged"
         self._scratch.mkdir(parents=True, exist_ok=True)
         merge_to_folder(plan, out, version=api.package_version(), overwrite=True)
@@ -259,25 +280,15 @@ def _asked_of(score: ScoreFunction, live: LiveModel) -> float:
     import torch  # where scoring begins
 
     with torch.no_grad():
-        return float(score(live.model, live.tokenizer))
+        found = float(score(live.model, live.tokenizer))
+    if not math.isfinite(found):
+        raise ValueError(f"a score is a finite number, not {found}")
+    return found
 
 
 def computing(setup: Setup) -> Any:
     """CPUs compute in float32 unless told otherwise: bfloat16 is slower there, and less exact."""
     return "float32" if setup.compute is None and setup.device == "cpu" else setup.compute
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Tiny models are scored faster by one thread than by several that wait for each other."""
-    import torch  # where scoring begins
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def score_folder(folder: Path, tasks: Sequence[str], *, compute: Any, batch: int) -> dict[str, Floats]:

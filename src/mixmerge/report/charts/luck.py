@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mixmerge.report.charts.marks import NARROW_BELOW, dot, grid_columns, interval_words, lying
-from mixmerge.report.reading import Measure, complete, measures_of, one_ratio, score_of, signless
+from mixmerge.report.reading import Measure, complete, measures_of, one_ratio, score_of, scored, signless
 from mixmerge.report.schema import WINNER, Study
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, picture, span, text
 
@@ -37,7 +37,9 @@ def _rows(study: Study, measure: Measure) -> list[str]:
 
 
 def _block(study: Study, measure: Measure, rows: list[str], sides: Scale, top: float) -> list[Svg]:
-    values = [score["mean"] for trial in complete(study) if (score := score_of(trial, measure)) is not None]
+    values = [score["mean"] for trial in scored(study) if (score := score_of(trial, measure)) is not None]
+    if (found := study["spread"].get(measure.name)) is not None:
+        values += [found["mean"] - found["sd"], found["mean"] + found["sd"]]
     for name in ("equal", WINNER):
         tested = study["test"].get(name, {}).get(measure.name)
         values += [tested["low"], tested["high"]] if tested is not None else []
@@ -78,7 +80,7 @@ def _draws(study: Study, measure: Measure, scale: Scale, y: float) -> list[Svg]:
     parts: list[Svg] = []
     last: list[Svg] = []
     pair = one_ratio(study) and len(study["law"]["sources"]) == 2
-    for trial in complete(study):
+    for trial in scored(study):
         score = score_of(trial, measure)
         if score is None:
             continue

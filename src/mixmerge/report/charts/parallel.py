@@ -5,6 +5,7 @@ For more than three sources, for ratios by group, and for parameters that varied
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixmerge.report.charts.marks import NARROW_BELOW, ranked
@@ -59,7 +60,8 @@ def parallel_chart(study: Study, width: float) -> Svg | None:
     scales = [Scale(axis.low, axis.high, height - 24, top) for axis in axes]
     parts = _lines(study, trials, axes, places, scales)
     for index, axis in enumerate(axes):
-        parts += _axis(axis, places[index], scales[index], step, raised=index % 2 == 1, last=index == len(axes) - 1)
+        side = "start" if index == 0 else "end" if index == len(axes) - 1 else "middle"
+        parts += _axis(axis, places[index], scales[index], step, raised=index % 2 == 1, side=side)
     return picture(
         full, height, "A line a draw through its numbers, ending at its score", *parts, class_="chart parallel-chart"
     )
@@ -76,11 +78,20 @@ def _axes(study: Study) -> list[Axis]:
             axes.append(Axis(label if len(sources) > 2 else f"λ, {label}", values, 0, 1, shares))
     else:
         groups = list(dict.fromkeys(group for trial in trials for group in groups_of(trial)))
-        for group in groups:
+        for group, name in zip(groups, told_apart(groups), strict=True):
             for index, label in enumerate(sources if len(sources) > 2 else sources[:1]):
                 values = {trial["number"]: ratio[index] for trial in trials if (ratio := groups_of(trial).get(group))}
-                axes.append(Axis(group if len(sources) == 2 else f"{group}: {label}", values, 0, 1, shares))
+                axes.append(Axis(name if len(sources) == 2 else f"{name}: {label}", values, 0, 1, shares))
     return axes + [_parameter(trials, name) for name in varying(study)]
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names without the dotted words that all of them begin and end with, as those of tensors do."""
+    words = [name.split(".") for name in names]
+    least = min(map(len, words), default=1) - 1 if len(names) > 1 else 0
+    start = next((i for i in range(least) if len({part[i] for part in words}) > 1), least)
+    end = next((i for i in range(least - start) if len({part[-1 - i] for part in words}) > 1), least - start)
+    return [".".join(part[start : len(part) - end]) for part in words]
 
 
 def _parameter(trials: list[Trial], name: str) -> Axis:
@@ -120,13 +131,15 @@ def _lines(study: Study, trials: list[Trial], axes: list[Axis], places: list[flo
     return parts
 
 
-def _axis(axis: Axis, x: float, scale: Scale, step: float, *, raised: bool, last: bool) -> list[Svg]:
-    crowded = step < 84
-    style = ("title", "end") if last else ("axis-name", "middle")
-    name = clipped(axis.name, step * (1.9 if crowded else 1) - 6, 12)
+def _axis(axis: Axis, x: float, scale: Scale, step: float, *, raised: bool, side: str) -> list[Svg]:
+    """side: where the name is anchored; the first and the last keep inside the drawing."""
+    crowded, last = step < 84, side == "end"
+    style = ("title" if last else "axis-name", side)
+    room = step * (1.9 if crowded else 1) - 6
+    name = clipped(axis.name, room / 2 + 36 if side == "start" else room, 12)
     parts = [
         el("line", x1=x, x2=x, y1=scale.start, y2=scale.end, class_="axis-line strong" if last else "axis-line"),
-        text(x + 46 if last else x, 32 if raised or not crowded else 14, name, *style),
+        text(x + {"start": -40, "middle": 0, "end": 46}[side], 32 if raised or not crowded else 14, name, *style),
     ]
     for value, words in axis.labels:
         parts.append(text(x + 6, scale(value) + 4, clipped(words, step), "tick halo"))

@@ -13,7 +13,7 @@ from typing import cast
 
 from mixmerge.report.advice import log_density
 from mixmerge.report.charts.marks import NARROW_BELOW, dot, grid_rows, interval_words, mixed, upright
-from mixmerge.report.reading import Measure, Merge, measures_of, merges_of, score_of, scored
+from mixmerge.report.reading import Measure, Merge, law_varied, measures_of, merges_of, score_of, scored
 from mixmerge.report.schema import BASE, EQUAL, WINNER, Score, Study, Trial
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, path, picture, span, text
 
@@ -159,7 +159,7 @@ def _density(study: Study, frame: _Frame, top: float) -> list[Svg]:
     alpha = study["law"]["alpha"]
     bottom, share = top + DENSITY, frame.share
     parts: list[Svg] = []
-    if min(alpha) > 0:
+    if min(alpha) > 0 and not law_varied(study):
         steps = [0.0, *((1 - math.cos(math.pi * index / 120)) / 2 for index in range(1, 120)), 1.0]
         curve = [math.exp(log_density((x, 1 - x), alpha)) for x in steps]
         cap = max(

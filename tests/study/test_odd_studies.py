@@ -1,0 +1,144 @@
+"""Studies that end in an unusual way, and what they must not be mixed up with: scores that are no numbers, draws that
+all fail, two studies in one database, another function of the same name."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixmerge.errors import OutputError, PlanError
+from mixmerge.report import validate
+from mixmerge.study import Study, explore, export
+
+
+def sure(model: Any, tokenizer: Any) -> float:
+    assert tokenizer is not None
+    return 1.0 / (1.0 + float(model.get_input_embeddings().weight.float().square().mean()))
+
+
+def test_a_score_of_ones_own_has_no_interval_wherever_it_lies(tiny, tmp_path) -> None:
+    study = explore(tiny.recipe, folder=tmp_path / "s", draws=2, score=sure, threads=1)
+    rows = study.summary["baselines"]
+    assert rows.keys() == {"equal", "plain", "base", "a", "b"}
+    for row in rows.values():
+        assert 0.0 < row["score"]["mean"] < 1.0
+        assert row["score"]["low"] == row["score"]["mean"] == row["score"]["high"]
+    (folder,) = export(study.folder, tmp_path / "out")
+    assert " % (" not in (folder / "README.md").read_text().split("How it was chosen")[1]
+
+
+def test_a_score_that_is_no_number_fails_its_draw(tiny, tmp_path) -> None:
+    calls = iter(range(100))
+
+    def sometimes(model: Any, tokenizer: Any) -> float:
+        return math.nan if next(calls) == 6 else sure(model, tokenizer)
+
+    study = explore(tiny.recipe, folder=tmp_path / "s", draws=4, score=sometimes, threads=1)
+    failed = [row["error"] for row in study.trials if row["state"] == "failed"]
+    assert len(failed) == 1
+    assert "finite number" in failed[0]
+    validate(study.summary)
+
+
+def test_another_function_is_another_study(tiny, tmp_path) -> None:
+    explore(tiny.recipe, folder=tmp_path / "s", draws=2, score=sure, threads=1)
+
+    def unsure(model: Any, tokenizer: Any) -> float:
+        return -sure(model, tokenizer)
+
+    with pytest.raises(PlanError, match="tasks was"):
+        explore(tiny.recipe, folder=tmp_path / "s", draws=4, score=unsure, threads=1)
+    assert len(explore(tiny.recipe, folder=tmp_path / "s", draws=3, score=sure, threads=1).trials) == 3
+
+
+@pytest.mark.parametrize("race", [False, True])
+def test_a_study_whose_draws_all_failed_says_so(tiny, tmp_path, monkeypatch, race) -> None:
+    from mixmerge.study.merging import Merger
+
+    merge = Merger.merge
+
+    def failing(self: Merger, point: Any, sink: Any) -> None:
+        if point.ratios["model"] != (0.5, 0.5):
+            raise MemoryError("no room")
+        merge(self, point, sink)
+
+    monkeypatch.setattr(Merger, "merge", failing)
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=3, race=race, threads=1)
+    summary = study.summary
+    assert summary["state"] == "finished"
+    assert summary["verdict"]["strength"] == "pending"
+    assert summary["verdict"]["sentence"] == "Nothing was chosen: all 3 draws failed. The trial table says why."
+    assert summary["winner"] is None
+    page = (study.folder / "report.html").read_text()
+    assert "still running" not in page
+
+
+def test_two_studies_in_one_database(tiny, tmp_path) -> None:
+    """The same recipe and seed, other tasks or another sampler: neither sees the trials of the other."""
+    url = f"sqlite:///{tmp_path}/studies.db"
+
+    def run(folder: str, tasks: Any, draws: int = 2, **more: Any) -> Study:
+        return explore(tiny.recipe, tasks, folder=tmp_path / folder, draws=draws, storage=url, threads=1, **more)
+
+    first, second = run("one", tiny.tasks[:1]), run("two", tiny.tasks)
+    third = run("three", tiny.tasks[:1], sampler="random")
+    assert "score numbers" in second.trials[0]
+    assert [row["ratio a"] for row in third.trials] != [row["ratio a"] for row in first.trials]
+    before = [(row["number"], row["ratio a"], row["value"]) for row in first.trials]
+    longer = run("one", tiny.tasks[:1], draws=3)
+    assert [(row["number"], row["ratio a"], row["value"]) for row in longer.trials][:2] == before
+    assert len(longer.trials) == 3
+
+
+def test_a_study_stays_in_its_storage(tiny, tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, storage=url, threads=1)
+    with pytest.raises(PlanError, match="storage was"):
+        explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, storage=url + ".other", threads=1)
+    gone_on = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, threads=1)  # need not say it again
+    assert len(gone_on.trials) == 2
+
+
+@pytest.mark.parametrize("name", ["outcome", "score", "ratio model", "density"])
+def test_tasks_may_have_any_name(tiny, tmp_path, name) -> None:
+    file = tmp_path / f"{name}.jsonl"
+    file.write_text(tiny.tasks[0].read_text())
+    study = explore(tiny.recipe, [file], folder=tmp_path / "s", draws=2, threads=1)
+    assert all(0.0 <= row[f"score {name}"] <= 1.0 for row in study.trials)
+    validate(study.summary)
+
+
+def test_the_command_stands_in_a_shell(tiny, tmp_path) -> None:
+    import shlex
+
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "a study; rm x", draws=1, threads=1)
+    assert shlex.split(study.summary["command"] or "")[2] == "a study; rm x"
+
+
+def test_what_else_was_chosen_is_not_put_down_to_the_ratio(tiny, tmp_path: Path) -> None:
+    recipe = tiny.recipe.replace("linear", "ties")
+    study = explore(recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=3, vary={"density": [0.2, 0.9]}, threads=1)
+    said = study.summary["verdict"]["sentence"]
+    assert "ratio" not in said.split("equal ratio")[0]
+    assert said.endswith("The winner differs from the equal ratio in density too.")
+
+
+def test_a_number_may_vary_where_one_of_the_varied_methods_uses_it(tiny, tmp_path) -> None:
+    vary = {"density": [0.2, 0.9], "method": ["linear", "ties"]}
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=4, vary=vary, threads=1)
+    assert {row["state"] for row in study.trials} == {"complete"}
+    assert {row["method"] for row in study.trials} == {"linear", "ties"}
+
+
+def test_a_pareto_set_is_written_whole_or_not_at_all(tiny, tmp_path) -> None:
+    study = explore(tiny.recipe, tiny.tasks, folder=tmp_path / "s", draws=6, threads=1)
+    numbers = [row["number"] for row in study.pareto]
+    last = tmp_path / "out" / f"trial-{numbers[-1]:05d}"
+    last.mkdir(parents=True)
+    (last / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="something of that name"):
+        export(study.folder, tmp_path / "out", pareto=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [last.name]
