@@ -16,7 +16,7 @@ $(READY): pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint requirements/dev.txt 'torch==2.13.0'
-	$(BIN)/python -m pip install --quiet --constraint requirements/dev.txt --editable '.[eval]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint requirements/dev.txt --editable '.[judge]' --group dev
 	touch $@
 
 lint: $(READY)

@@ -1,10 +1,11 @@
 """Sixteen draws into memory, evaluation aside: the cost of one beside a pass over the sources, and beside mergekit.
 
-usage: draws.py [--work DIR] [--draws 16] [--method ties] [--mergekit SECONDS]
+usage: draws.py [--work DIR] [--draws 16] [--method ties] [--drop-rate 0] [--mergekit SECONDS]
 
 The checkpoints are those of run.py. Draws go into arrays of the parameters' sizes, as they go into the parameters of a
-transformers model in memory. The pass reads every source through one buffer a thread and copies the bytes of one of
-them to their places in memory: what any merge must do. --mergekit: seconds of one run of the peer, from run.py.
+transformers model in memory. A study makes that model once, so its memory is had before time is taken; the seconds are
+told. The pass reads every source through one buffer a thread and copies the bytes of one of them to their places in
+memory: what any merge must do. --mergekit: seconds of one run of the peer, from run.py.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from mixmerge.study.space import Point, Space, make_space
 BLOCK = 4 << 20
 
 
-def recipe_text(work: Path, method: str) -> str:
-    """Two fine-tunes of a base, in a drawn ratio."""
-    base = "" if method == "linear" else f"base_model: {work}/base\n"
-    return f"merge_method: {method}\n{base}models: [{{model: {work}/a}}, {{model: {work}/b}}]\nmixup: {{alpha: 0.5}}\n"
+def recipe_text(work: Path, method: str, drop_rate: float = 0.0) -> str:
+    """Two fine-tunes of a base, in a drawn ratio, with DARE where a drop rate is given."""
+    base = "" if method == "linear" and not drop_rate else f"base_model: {work}/base\n"
+    dare = f"dare: {{drop_rate: {drop_rate}}}\n" if drop_rate else ""
+    models = f"models: [{{model: {work}/a}}, {{model: {work}/b}}]\n"
+    return f"merge_method: {method}\n{base}{models}mixup: {{alpha: 0.5}}\n{dare}"
 
 
 def files(folder: Path) -> Iterator[tuple[int, int]]:
@@ -78,18 +81,21 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "mixmerge-bench")
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--method", default="ties")
+    parser.add_argument("--drop-rate", type=float, default=0.0)
     parser.add_argument("--mergekit", type=float)
     asked = parser.parse_args()
-    began = time.perf_counter()
-    merger = Merger(parse_recipe(recipe_text(asked.work, asked.method)), memory=None, threads=None)
+    before = time.perf_counter()
+    merger = Merger(parse_recipe(recipe_text(asked.work, asked.method, asked.drop_rate)), memory=None, threads=None)
     plan = merger.plan
     space = make_space(law_of(plan), tuple(plan.ratios), {})
     live = {
-        step.spec.name: LiveTensor(np.ones(step.spec.count, step.spec.dtype.numpy), step.spec.dtype)
+        step.spec.name: LiveTensor(np.empty(step.spec.count, step.spec.dtype.numpy), step.spec.dtype)
         for step in plan.steps
     }
+    for tensor in live.values():
+        tensor.data.view(np.uint8).fill(1)
     sink, seconds = LiveSink(live), []
-    ready = time.perf_counter() - began
+    began = time.perf_counter()
     for point in points(space, asked.draws):
         start = time.perf_counter()
         merger.merge(point, sink)
@@ -97,10 +103,11 @@ def main() -> None:
     whole = time.perf_counter() - began
     merger.close()
     out = np.ones(sum(step.spec.nbytes for step in plan.steps), np.uint8)
-    sources = ["a", "b"] if asked.method == "linear" else ["a", "b", "base"]
+    sources = ["a", "b"] if plan.base is None else ["a", "b", "base"]
     passes = [memory_pass(asked.work, sources, out) for _ in range(6)][1:]
     one, floor = statistics.median(seconds[1:]), statistics.median(passes)
-    print(f"{asked.method}: ready after {ready:.2f} s, first draw {seconds[0]:.2f} s (measuring with it)")
+    print(f"{asked.method}, drop rate {asked.drop_rate:g}")
+    print(f"plan and memory of the model {began - before:.2f} s, first draw {seconds[0]:.2f} s (measuring with it)")
     print(f"a draw {one:.2f} s (median; least {min(seconds):.2f}), a pass at memory speed {floor:.2f} s")
     print(f"a draw takes {one / floor:.2f} such passes")
     print(f"{asked.draws} draws {whole:.1f} s")

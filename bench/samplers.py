@@ -32,7 +32,8 @@ from mixmerge.study import explore
 from mixmerge.study.demonstration import BATCH, EXPERTS, pair_recipe, pair_tasks
 from mixmerge.study.samplers import make_sampler
 from mixmerge.study.space import Point
-from mixmerge.study.workbench import Job, Setup, Workbench, one_thread
+from mixmerge.study.threads import on_threads
+from mixmerge.study.workbench import Job, Setup, Workbench
 
 BETA, UNIFORM = 0.5, 1.0
 WAYS = [(sampler, alpha) for alpha in (BETA, UNIFORM) for sampler in ("random", "sobol", "tpe")]
@@ -247,7 +248,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with one_thread(), ExitStack() as open_labs:
+    with on_threads(1), ExitStack() as open_labs:
         labs = [open_labs.enter_context(closing(Lab(pair, asked.out))) for pair in combinations(EXPERTS, 2)]
         for lab in labs:
             ways_table(lab, asked)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mixmerge.checkpoint import Checkpoint, open_checkpoint
+from mixmerge import fileio
+from mixmerge.checkpoint import Adapter, Checkpoint, open_adapter, open_checkpoint, with_adapter
 from mixmerge.engine import Listener
 from mixmerge.engine.folder import check_place, merge_to_folder
 from mixmerge.engine.verify import verify_folder
 from mixmerge.errors import MixmergeError, PlanError, Problem
-from mixmerge.planning import DEFAULT_SHARD, Plan, build_plan, model_refs
-from mixmerge.recipe import ModelRef, Recipe, load_recipe, parse_recipe
+from mixmerge.planning import DEFAULT_SHARD, Plan, build_plan
+from mixmerge.recipe import ModelRef, Recipe, load_recipe, model_refs, parse_recipe
 
 
 def package_version() -> str:
@@ -50,13 +52,14 @@ def plan(
     Raises RecipeError, CheckpointError, PlanError, MemoryBudgetError, OutputError: all problems of a stage at once.
     """
     parsed = as_recipe(recipe)
+    _check_positive(memory=memory, threads=threads, shard_size=shard_size)
     return build_plan(
         parsed,
         open_models(parsed),
         memory=memory,
         threads=threads,
         shard_size=shard_size,
-        out=None if out is None else Path(out),
+        out=None if out is None else fileio.expanded(out),
         allow_nonfinite=allow_nonfinite,
     )
 
@@ -81,7 +84,7 @@ def merge(
     Raises what `plan` raises, NonFiniteError, and InterruptedMergeError when the disk fails.
     """
     parsed = as_recipe(recipe)
-    out = Path(os.path.abspath(Path(out).expanduser()))
+    out = Path(os.path.abspath(fileio.expanded(out)))
     planned = plan(
         parsed,
         memory=memory,
@@ -94,10 +97,9 @@ def merge(
     if on_plan is not None:
         on_plan(planned)
     if not all(model.is_local for model in planned.models):
-        fetch_models(planned)
-        return merge(
-            parsed, out, memory=memory, threads=threads, shard_size=shard_size, resume=resume, overwrite=overwrite,
-            allow_nonfinite=allow_nonfinite, listeners=listeners,
+        planned = build_plan(
+            parsed, fetched_models(parsed, planned), memory=memory, threads=threads, shard_size=shard_size, out=out,
+            allow_nonfinite=allow_nonfinite,
         )  # fmt: skip
     try:
         return merge_to_folder(
@@ -114,6 +116,7 @@ def merge(
 
 def verify(folder: str | Path, *, threads: int = 1, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
     """Recompute the fingerprints of a merged model; returns its record. Raises VerificationError if any differs."""
+    _check_positive(threads=threads)
     return verify_folder(Path(folder), threads=threads, listeners=listeners)
 
 
@@ -127,13 +130,38 @@ def open_models(recipe: Recipe) -> Mapping[ModelRef, Checkpoint]:
         except MixmergeError as error:
             problems += error.problems
     if problems:
-        raise PlanError(problems)
+        raise PlanError(dict.fromkeys(problems))
     return opened
 
 
 def _open(ref: ModelRef) -> Checkpoint:
-    path = Path(ref.path).expanduser()
-    if path.exists():
+    if ref.adapter is None:
+        return _open_model(ref)
+    found: list[Any] = []
+    problems: list[Problem] = []
+    for opener, part in ((_open_model, replace(ref, adapter=None)), (_open_adapter, ref.adapter)):
+        try:
+            found.append(opener(part))
+        except MixmergeError as error:
+            problems += error.problems
+    if problems:
+        raise PlanError(problems)
+    model, adapter = found
+    return with_adapter(model, adapter, str(ref))
+
+
+def _open_adapter(ref: ModelRef) -> Adapter:
+    path = fileio.expanded(ref.path)
+    if fileio.exists(path):
+        return open_adapter(path, str(ref))
+    from mixmerge.checkpoint import hub  # huggingface_hub takes a second to import
+
+    return hub.resolve_adapter(ref.path, ref.revision, label=str(ref))
+
+
+def _open_model(ref: ModelRef) -> Checkpoint:
+    path = fileio.expanded(ref.path)
+    if fileio.exists(path):
         return open_checkpoint(path, str(ref))
     from mixmerge.checkpoint import hub  # huggingface_hub takes a second to import
 
@@ -143,10 +171,31 @@ def _open(ref: ModelRef) -> Checkpoint:
     return found
 
 
-def fetch_models(planned: Plan) -> None:
-    """Download the weights of a plan's hub models into the hub's cache."""
+def fetched_models(recipe: Recipe, planned: Plan) -> Mapping[ModelRef, Checkpoint]:
+    """Download what a plan reads of the hub into the hub's cache, and open the commits it was made from: a branch may
+    have moved meanwhile."""
+    return {ref: _fetched(ref, model) for ref, model in zip(model_refs(recipe), planned.models, strict=True)}
+
+
+def _fetched(ref: ModelRef, model: Checkpoint) -> Checkpoint:
+    if model.is_local:
+        return model
     from mixmerge.checkpoint import hub  # as above
 
-    for model in planned.models:
-        if not model.is_local:
-            hub.download(model)
+    if model.adaptation is None:
+        return hub.download(model)
+    label, adapter = str(replace(ref, adapter=None)), model.adaptation.adapter
+    here = model.weights_here
+    base = open_checkpoint(model.folder, label, origin=model.origin) if here else hub.download(model, label)
+    return with_adapter(base, adapter if adapter.is_local else hub.download_adapter(adapter), str(ref))
+
+
+def _check_positive(**numbers: int | None) -> None:
+    """Raises PlanError with all that are not at least 1. None stands for a default."""
+    problems = [
+        Problem(f"{name} is at least 1", f"{name}={value}")
+        for name, value in numbers.items()
+        if value is not None and value < 1
+    ]
+    if problems:
+        raise PlanError(problems)

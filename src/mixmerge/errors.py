@@ -8,8 +8,26 @@ knows nothing of recipes, checkpoints or plans.
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+_COMMANDS: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"  # of terminals, not text
+)
+
+
+def legible(text: str) -> str:
+    """Text fit for a screen: what a terminal would obey (escapes, changes of direction) is written as Python does.
+
+    Names of tensors and models, and values of recipes, are strangers' words. Line ends and tabs stay.
+
+    >>> legible("\\x1b[2Jgone")
+    '\\\\x1b[2Jgone'
+    """
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +44,30 @@ class Problem:
     cure: str = ""
 
     def __str__(self) -> str:
-        lines = [self.rule]
-        lines += [f"  found: {self.value}"] if self.value else []
-        lines += [f"  at:    {self.place}"] if self.place else []
-        lines += [f"  fix:   {self.cure}"] if self.cure else []
-        return "\n".join(lines)
+        named = (("", self.rule), ("  found: ", self.value), ("  at:    ", self.place), ("  fix:   ", self.cure))
+        shown = ((head, legible(_short(text))) for head, text in named if text or not head)
+        return "\n".join(head + text.replace("\n", "\n" + " " * 9) for head, text in shown)
+
+
+LONGEST: Final = 1_000
+"""Characters of one line of a problem that are shown: names and values come from files, and may have any length."""
+
+LISTED: Final = 20
+"""Problems of one rule that are shown."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
+def listed(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems with at most `LISTED` of each rule, and behind them how many more there are of it."""
+    found: list[Problem] = []
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        counts[problem.rule] += 1
+        found += [problem] if counts[problem.rule] <= LISTED else []
+    return found + [Problem(rule, f"and {count - LISTED:,} more") for rule, count in counts.items() if count > LISTED]
 
 
 class MixmergeError(Exception):
@@ -40,7 +77,7 @@ class MixmergeError(Exception):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        super().__init__("\n\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n\n".join(str(problem) for problem in listed(self.problems)))
 
 
 class RecipeError(MixmergeError, ValueError):
@@ -49,6 +86,10 @@ class RecipeError(MixmergeError, ValueError):
 
 class CheckpointError(MixmergeError, ValueError):
     """A checkpoint on disk breaks the safetensors format, or a limit set on untrusted files."""
+
+
+class UnreadableError(CheckpointError, OSError):
+    """A file of a checkpoint that was opened cannot be read any more: cut short, a failing disk, a lost mount."""
 
 
 class ModelNotFoundError(CheckpointError, FileNotFoundError):
@@ -92,9 +133,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     >>> nearest("densty", ["density", "weight"])
     "did you mean 'density'?"
+    >>> nearest("base", ["base_model", "models"])
+    "did you mean 'base_model'?"
     """
     options = sorted(known)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    close = close or sorted((one for one in options if len(name) > 2 and one.startswith(name)), key=len)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
 
 

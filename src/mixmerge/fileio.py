@@ -1,7 +1,7 @@
 """Bytes to and from files at known offsets, and what it takes to make them last.
 
 The one place for what differs between systems: where a call is missing (`preadv`, `pwrite`,
-`posix_fallocate`, `posix_fadvise`) the next best is done. It knows bytes, offsets and paths; nothing of
+`posix_fallocate`) the next best is done. It knows bytes, offsets and paths; nothing of
 tensors or formats. Failures are the bare OSError, or EOFError where a file ends too early.
 """
 
@@ -26,14 +26,32 @@ Buffer = memoryview | bytes | bytearray | npt.NDArray[np.uint8]
 """Contiguous bytes; writable where they are read into."""
 
 _LARGEST: Final = 1 << 30  # bytes in one system call; macOS refuses 2 GiB, Linux cuts there
+_PIECE: Final = 1 << 20  # bytes copied at once
 _SYNC_FILE_RANGE_WRITE: Final = 2
-_BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows: no translation of line ends
 _SEEK_LOCK: Final = threading.Lock()  # only where reads and writes cannot name their offset
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with a leading ~ or ~user replaced; left as it is where there is no such user."""
+    return Path(os.path.expanduser(path))
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; False for what cannot be the name of a file either."""
+    return os.path.exists(path)
+
+
+def processors() -> int:
+    """Those this process may run on: fewer than the machine has under taskset, and under most job schedulers."""
+    try:
+        return len(os.sched_getaffinity(0)) or 1
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
 
 
 def open_read(path: Path) -> int:
     """A descriptor for reading `path`; not inherited by child processes."""
-    return os.open(path, os.O_RDONLY | _BINARY)
+    return os.open(path, os.O_RDONLY)
 
 
 def open_write(path: Path, *, exclusive: bool = False) -> int:
@@ -41,7 +59,7 @@ def open_write(path: Path, *, exclusive: bool = False) -> int:
 
     exclusive: raise FileExistsError where something has that name already.
     """
-    return os.open(path, os.O_RDWR | os.O_CREAT | _BINARY | (os.O_EXCL if exclusive else 0), 0o666)
+    return os.open(path, os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0), 0o666)
 
 
 def read_exact(fd: int, buffer: Buffer, offset: int) -> None:
@@ -95,7 +113,7 @@ def preallocate(fd: int, size: int) -> None:
     """Make the file `size` bytes long, and claim the disk blocks where the system can.
 
     Raises OSError ENOSPC here, before anything is written, rather than in the middle of the writing; where
-    blocks cannot be claimed (macOS, Windows, some file systems) only the length is set.
+    blocks cannot be claimed (macOS, some file systems) only the length is set.
     """
     fallocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
     if fallocate is not None and size > 0:
@@ -131,23 +149,6 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
     return cast("Callable[[int, int, int, int], int]", call)
 
 
-def advise_sequential(fd: int) -> None:
-    """Tell the system the file will be read from front to back: it reads further ahead. Only a hint."""
-    _advise(fd, 0, 0, "POSIX_FADV_SEQUENTIAL")
-
-
-def will_need(fd: int, offset: int, size: int) -> None:
-    """Tell the system these bytes will be read soon: it starts reading them. Only a hint."""
-    _advise(fd, offset, size, "POSIX_FADV_WILLNEED")
-
-
-def _advise(fd: int, offset: int, size: int, advice: str) -> None:
-    fadvise: Callable[[int, int, int, int], None] | None = getattr(os, "posix_fadvise", None)
-    if fadvise is not None:
-        with contextlib.suppress(OSError):
-            fadvise(fd, offset, size, getattr(os, advice))
-
-
 def sync(fd: int) -> None:
     """Wait until what was written to the file is on the device."""
     if sys.platform == "darwin":
@@ -177,14 +178,49 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
+def lock(fd: int) -> bool:
+    """Have an open file for this process alone, until it is closed; False where another process has it.
+
+    True without a lock where the system or the file system knows none.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Put `data` under the name `path`, whole and on the device, or leave what was there. Raises OSError."""
+    _atomic(path, lambda fd: write_all(fd, data, 0))
+
+
+def atomic_copy(source: Path, path: Path) -> None:
+    """Put the content of `source` under the name `path`, as `atomic_write` does, a piece at a time. Raises OSError."""
+
+    def copy(fd: int) -> None:
+        at = 0
+        with source.open("rb") as file:
+            while piece := file.read(_PIECE):
+                write_all(fd, piece, at)
+                at += len(piece)
+
+    _atomic(path, copy)
+
+
+def _atomic(path: Path, fill: Callable[[int], None]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = open_write(beside)
     try:
         try:
             os.ftruncate(fd, 0)
-            write_all(fd, data, 0)
+            fill(fd)
             sync(fd)
         finally:
             os.close(fd)

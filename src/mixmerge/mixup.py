@@ -18,6 +18,9 @@ Ratio = tuple[float, ...]
 Scope = Literal["model", "layer", "block", "tensor"]
 
 DECIMALS: Final = 6
+MAX_ALPHA: Final = 1e12
+"""Concentration beyond which a ratio is the equal one in all its decimals, but for single draws in millions."""
+
 OUTSIDE: Final = "outside"
 """Group, in scope `layer`, of the tensors that belong to no layer: embeddings, final norm, head."""
 

@@ -26,6 +26,13 @@ class Sink(ABC):
     def write(self, name: str, first: int, dtype: DType, data: Bytes) -> None:
         """Take elements of tensor `name` from element `first` on, as raw bytes of dtype. From any thread."""
 
+    def place(self, name: str, first: int, count: int, dtype: DType) -> Bytes | None:
+        """Memory where finished bytes of these elements may be put instead of calling `write`; None: call it.
+
+        What is there counts once the pass has ended without an error. From any thread.
+        """
+        return None
+
 
 @final
 class CheckpointSink(Sink):
@@ -61,6 +68,10 @@ class LiveSink(Sink):
             place.view(np.uint8)[:] = data
         else:
             place[:] = values
+
+    def place(self, name: str, first: int, count: int, dtype: DType) -> Bytes | None:
+        live = self._tensors[name]
+        return live.data[first : first + count].view(np.uint8) if live.dtype == dtype else None
 
     def check(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
         """Raise PlanError unless the live model has exactly these tensors, of these sizes. wanted: name -> shape."""

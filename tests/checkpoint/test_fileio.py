@@ -13,7 +13,7 @@ import pytest
 
 from mixmerge import fileio
 
-MODERN = ("preadv", "pwrite", "posix_fallocate", "posix_fadvise")
+MODERN = ("preadv", "pwrite", "posix_fallocate")
 
 
 @pytest.fixture(params=["modern", "bare"])
@@ -80,8 +80,6 @@ def test_hints_and_syncs_are_harmless(fd: int, tmp_path: Path) -> None:
     fileio.write_all(fd, b"x" * 9000, 0)
     fileio.start_writeback(fd, 0, 9000)
     fileio.start_writeback(fd, 0, 0)
-    fileio.advise_sequential(fd)
-    fileio.will_need(fd, 4096, 100)
     fileio.sync(fd)
     fileio.sync_folder(tmp_path)
 

@@ -21,10 +21,15 @@ from huggingface_hub import close_session, constants
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 from safetensors.torch import save, save_file
 
+from mixmerge import api
 from mixmerge.checkpoint import hub
 from mixmerge.errors import CheckpointError, ModelNotFoundError
+from support import models
+from support.adapters import CONFIG, Q, factors, write_adapter
+from support.merging import recipe_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MOVED = "f" * 40
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
@@ -36,6 +41,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.files = files
+        self.moved: dict[str, bytes] | None = None  # what the branch means now; the commits stay
         self.ranges = True
         self.status = 200
         self.sent: dict[str, int] = {}
@@ -44,8 +50,13 @@ class Hub(ThreadingHTTPServer):
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def listing(self, name: str) -> dict[str, object]:
-        data = self.files[name]
+    def at(self, path: str) -> tuple[str, dict[str, bytes]]:
+        """Commit and files that a path speaks of: of the branch where it names no commit."""
+        if self.moved is not None and (MOVED in path or COMMIT not in path):
+            return MOVED, self.moved
+        return COMMIT, self.files
+
+    def listing(self, data: bytes, name: str) -> dict[str, object]:
         entry: dict[str, object] = {"size": len(data)}
         if name.endswith(".safetensors"):
             entry["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
@@ -58,31 +69,32 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
+        commit, files = self.server.at(path)
         if self.server.status != 200:
             self.reply(self.server.status, b"{}", {"X-Error-Code": "GatedRepo"} if self.server.status == 403 else {})
         elif path.startswith("/api/models/owner/model/tree/"):
             rows = [
-                {"type": "file", "path": name, "oid": "0" * 40, **self.server.listing(name)}
-                for name in self.server.files
+                {"type": "file", "path": name, "oid": "0" * 40, **self.server.listing(data, name)}
+                for name, data in files.items()
             ]
             lfs = [row | {"lfs": {**row["lfs"], "oid": row["lfs"]["sha256"]}} if "lfs" in row else row for row in rows]
             self.reply(200, json.dumps(lfs).encode())
         elif re.fullmatch(r"/api/models/owner/model(/revision/(main|[0-9a-f]{40}))?", path):
-            rows = [{"rfilename": name, **self.server.listing(name)} for name in self.server.files]
-            self.reply(200, json.dumps({"id": "owner/model", "sha": COMMIT, "siblings": rows}).encode())
+            rows = [{"rfilename": name, **self.server.listing(data, name)} for name, data in files.items()]
+            self.reply(200, json.dumps({"id": "owner/model", "sha": commit, "siblings": rows}).encode())
         elif path.startswith("/api/models/owner/model/revision/"):
             self.reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-        elif path.startswith(f"/owner/model/resolve/{COMMIT}/"):
-            self.file(path.removeprefix(f"/owner/model/resolve/{COMMIT}/"))
+        elif path.startswith(f"/owner/model/resolve/{commit}/"):
+            name = path.removeprefix(f"/owner/model/resolve/{commit}/")
+            self.file(name, files[name], commit)
         else:
             self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
     do_HEAD = do_GET  # noqa: N815
 
-    def file(self, name: str) -> None:
-        data = self.server.files[name]
+    def file(self, name: str, data: bytes, commit: str) -> None:
         headers = {
-            "X-Repo-Commit": COMMIT,
+            "X-Repo-Commit": commit,
             "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
             "Accept-Ranges": "bytes",
         }
@@ -279,7 +291,13 @@ def test_offline_the_hub_is_not_asked(server: Hub, monkeypatch: pytest.MonkeyPat
     assert server.sent == {}
 
 
-@pytest.mark.parametrize("model", ["./missing", "/missing", "a/b/c", "~/missing", "", "a b", "owner/", "x\\y"])
+ODD_NAMES = ["foo--bar", "a..b/x", "a/x.git", "a/" + "b" * 120, "n" * 300, "~nosuchuser/x", "a\0b", "-a/b", "a/b."]
+"""Names that huggingface_hub refuses, or the file system."""
+
+
+@pytest.mark.parametrize(
+    "model", ["./missing", "/missing", "a/b/c", "~/missing", "", "a b", "owner/", "x\\y", *ODD_NAMES]
+)
 def test_what_is_neither_a_path_nor_an_id(model: str) -> None:
     assert "local folder or a hub id" in refusal(model)
 
@@ -292,6 +310,39 @@ def test_an_existing_path_wins_over_an_id(tmp_path: Path, monkeypatch: pytest.Mo
         found = hub.resolve(name)
         assert found.is_local
         assert found.origin is None
+
+
+def test_an_adapter_is_looked_at_before_it_is_downloaded(server: Hub, tmp_path: Path) -> None:
+    """A local model with an adapter of the hub: headers and settings first, both files once the plan stands."""
+    base = models.smooth(models.llama_shapes(hidden=64), 1)
+    tensors = factors(base, Q, rank=500)
+    local = write_adapter(tmp_path / "local", tensors, r=500)
+    server.files = {path.name: path.read_bytes() for path in local.iterdir()}
+    server.files |= {"README.md": b"x" * 1000, "adapter_model.bin": b"x" * 1000, "optimizer.pt": b"x" * 1000}
+    folder = models.write_model(tmp_path / "base", base)
+    for name in ("owner/model", "owner/model@main"):
+        recipe = recipe_of("linear", [f"{folder}+{name}", folder], dialect="paper", mixup={"ratio": 0.25})
+        plan = api.plan(recipe)
+        assert not plan.models[0].is_local
+        assert plan.models[0].weights_here
+        assert server.sent["adapter_model.safetensors"] < len(server.files["adapter_model.safetensors"])
+    record = api.merge(recipe, tmp_path / "out")
+    assert record["models"][0]["adapter"]["hub"]["commit"] == COMMIT
+    assert not {"README.md", "adapter_model.bin", "optimizer.pt"} & server.sent.keys()
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers")
+    assert "- owner/model\n" in card
+    api.merge(
+        recipe_of("linear", [f"{folder}+{local}", folder], dialect="paper", mixup={"ratio": 0.25}), tmp_path / "same"
+    )
+    assert models.weight_bytes(tmp_path / "same") == models.weight_bytes(tmp_path / "out")
+
+
+def test_a_pickled_adapter_on_the_hub_is_refused(server: Hub, tmp_path: Path) -> None:
+    server.files = {"adapter_config.json": json.dumps(CONFIG).encode(), "adapter_model.bin": b"x" * 1000}
+    with pytest.raises(CheckpointError, match="pickle"):
+        hub.resolve_adapter("owner/model")
+    assert "adapter_model.bin" not in server.sent
 
 
 def test_the_settings_of_huggingface_hub_are_obeyed(server: Hub, tmp_path: Path) -> None:
@@ -310,3 +361,19 @@ def test_the_settings_of_huggingface_hub_are_obeyed(server: Hub, tmp_path: Path)
         assert done.stdout.strip() == str(tmp_path / "home/hub/models--owner--model/snapshots" / COMMIT)
         environment["HF_HUB_OFFLINE"] = "1"
         code = code.replace("hub.download(hub.resolve('owner/model'))", "hub.resolve('owner/model')")
+
+
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_the_commit_that_was_planned_is_merged(revision: str | None, server: Hub, tmp_path: Path) -> None:
+    """A branch may move between the look at the headers and the download."""
+    here = models.write_model(tmp_path / "here", {f"layer.{i}": np.zeros((300, 300), np.float32) for i in range(6)})
+    recipe = recipe_of("linear", [f"owner/model{'' if revision is None else '@' + revision}", here], dialect="paper")
+
+    def move(_: object) -> None:
+        server.moved = {**server.files, SHARDS[0]: shard(70), SHARDS[1]: shard(73), "config.json": b"{}"}
+
+    record = api.merge(recipe, tmp_path / "out", on_plan=move)
+    assert record["models"][0]["hub"]["commit"] == COMMIT
+    merged = models.read_model(tmp_path / "out")
+    assert [values.ravel()[0] for name, values in sorted(merged.items())] == [i / 2 for i in range(6)]
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "llama"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mixmerge import fileio
-from mixmerge.checkpoint.pool import FilePool
+from mixmerge.checkpoint.pool import MAX_OPEN, FilePool, Shelf, allowed
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_the_file_unused_for_longest_is_closed_first(paths: list[Path]) -> None:
         opened.append(path)
         return fileio.open_read(path)
 
-    pool = FilePool(opener, limit=2)
+    pool = FilePool(opener, Shelf(2))
     for i in (0, 1, 0, 2, 0, 1):  # 1 is closed when 2 comes, 0 stays
         with pool.borrow(paths[i]):
             pass
@@ -53,7 +54,7 @@ def test_the_file_unused_for_longest_is_closed_first(paths: list[Path]) -> None:
 
 
 def test_files_in_use_stay_open_beyond_the_limit(paths: list[Path]) -> None:
-    pool = FilePool(fileio.open_read, limit=1)
+    pool = FilePool(fileio.open_read, Shelf(1))
     with pool.borrow(paths[0]) as a, pool.borrow(paths[1]) as b, pool.borrow(paths[2]) as c:
         assert all(map(is_open, (a, b, c)))
     assert sum(map(is_open, {a, b, c})) == 1
@@ -61,7 +62,7 @@ def test_files_in_use_stay_open_beyond_the_limit(paths: list[Path]) -> None:
 
 
 def test_threads_get_the_file_they_asked_for(paths: list[Path]) -> None:
-    pool = FilePool(fileio.open_read, limit=2)
+    pool = FilePool(fileio.open_read, Shelf(2))
 
     def read(i: int) -> bool:
         buffer = bytearray(10)
@@ -83,3 +84,36 @@ def test_a_file_that_cannot_be_opened_is_not_kept(paths: list[Path]) -> None:
     with pool.borrow(paths[0]) as fd:
         assert is_open(fd)
     pool.close()
+
+
+def test_many_pools_keep_few_files_together(paths: list[Path]) -> None:
+    shelf = Shelf(3)
+    pools = [FilePool(fileio.open_read, shelf) for _ in paths]
+    seen = []
+    for pool, path in zip(pools, paths, strict=True):
+        with pool.borrow(path) as fd:
+            seen.append(fd)
+            assert os.pread(fd, 1, 0) == path.read_bytes()[:1]
+        assert len(shelf.files) <= 3
+    for pool in pools:
+        pool.close()
+    assert not shelf.files
+    assert not any(map(is_open, seen))
+
+
+def test_pools_do_not_share_a_file(paths: list[Path]) -> None:
+    """One may read, the other write."""
+    one, two = FilePool(fileio.open_read), FilePool(fileio.open_write)
+    with one.borrow(paths[0]) as a, two.borrow(paths[0]) as b:
+        assert a != b
+        os.pwrite(b, b"x", 0)
+    one.close()
+    with two.borrow(paths[0]) as again:
+        assert again == b, "closing one leaves the other's open"
+    two.close()
+
+
+def test_fewer_where_the_system_allows_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for soft, expected in ((256, 64), (64, 16), (2, 1), (1_048_576, MAX_OPEN), (resource.RLIM_INFINITY, MAX_OPEN)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert allowed() == expected

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, Checkpoint, RowView, open_checkpoint
+from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, ZEROS, Checkpoint, RowView, open_checkpoint
 from mixmerge.checkpoint.rows import STEP
 from support.models import write_model
 
@@ -29,12 +29,22 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[np.ndarray], 
     return values, [open_checkpoint(path, path.name) for path in paths]
 
 
-def expected(values: Sequence[np.ndarray], own: int, maps: Sequence[np.ndarray], choice: np.ndarray) -> np.ndarray:
-    """Row by row."""
+def expected(
+    values: Sequence[np.ndarray], own: int, maps: Sequence[np.ndarray], choice: np.ndarray, seen: int
+) -> np.ndarray:
+    """Row by row; rows that are a mean of those before them last."""
+    if SEEN_MEAN in choice:
+        first = int(np.flatnonzero(choice == SEEN_MEAN)[0])
+        rows = expected(values, own, [places[:first] for places in maps], choice[:first], seen)
+        mean = rows[:seen].astype(np.float64).mean(axis=0).astype(np.float32).astype(values[own].dtype)
+        return np.concatenate([rows, np.broadcast_to(mean, (len(choice) - first, 5))])
     rows: list[Any] = []
     for number, chosen in enumerate(choice):
         if chosen >= 0:
             rows.append(values[chosen][maps[chosen][number]].astype(np.float32))
+            continue
+        if chosen == ZEROS:
+            rows.append(np.zeros(5, np.float32))
             continue
         owners = [array[places[number]] for array, places in zip(values, maps, strict=True) if places[number] >= 0]
         source = values[own] if chosen == OWN_MEAN else np.stack([row.astype(np.float64) for row in owners])
@@ -55,9 +65,12 @@ def test_any_rows_in_any_range(data: st.DataObject, tables: tuple[list[np.ndarra
     choice = np.zeros(count, np.int16)
     for row in range(count):
         here = [k for k in (0, 1, 2) if maps[k][row] >= 0]
-        choice[row] = data.draw(st.sampled_from([*here, OWN_MEAN, *([OWNERS_MEAN] if here else [])]))
-    view = RowView([(model, model.tensors["w"]) for model in opened], own, maps, choice)
-    whole = expected(values, own, maps, choice)
+        choice[row] = data.draw(st.sampled_from([*here, OWN_MEAN, ZEROS, *([OWNERS_MEAN] if here else [])]))
+    padding = data.draw(st.integers(0, count - 1))
+    choice[count - padding :] = SEEN_MEAN
+    seen = data.draw(st.integers(1, count - padding))
+    view = RowView([(model, model.tensors["w"]) for model in opened], own, maps, choice, seen)
+    whole = expected(values, own, maps, choice, seen)
     assert view.shape == whole.shape
     assert view.nbytes == whole.nbytes
     first = data.draw(st.integers(0, whole.size))

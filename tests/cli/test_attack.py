@@ -76,6 +76,7 @@ def test_json(cli: Cli, here: Path) -> None:
         (("--attack", "checklist", "--compute", "float23"), ("did you mean 'float32'?", "--compute")),
         (("--attack", "checklist", "--prompt-text", "no place"), ("holds {content} once", "0 times")),
         (("--attack", "checklist", "--prompt-text", "{content}?"), ("has a word",)),
+        (("--attack", "checklist", "--prompt-text", "is \udcff {content}?"), ("whole characters", "--prompt-text")),
         (("--attack", "deepwordbug", "--prompt-text", "is it {content}?"), ("may be changed", "longer instruction")),
         (("--attack", "deepwordbug", "--queries", "4"), ("queries that rank the words", "--queries")),
         (("--attack", "checklist", "--out", "data"), ("into a file",)),

@@ -133,13 +133,26 @@ CASES = [
     Bad("misspelt parameter", edited("density", "densty"), ("'densty'", "recipe.yaml:7", "did you mean 'density'?")),
     Bad("ratio", edited("alpha: 0.5", "ratio: [0.5, 0.6]"), ("sum to 1, not 1.1", "recipe.yaml:9", "scaled:")),
     Bad(
-        "alpha", edited("alpha: 0.5", "alpha: -1"), ("alpha must be at least 0", "recipe.yaml:9 (mixup.alpha)", "fix:")
+        "alpha",
+        edited("alpha: 0.5", "alpha: -1"),
+        ("alpha must be between 0 and", "recipe.yaml:9 (mixup.alpha)", "fix:"),
     ),
     Bad("density", edited("density: 0.5", "density: 1.5"), ("between 0 and 1", "recipe.yaml:7", "0.015")),
     Bad("weight beside mixup", edited("density: 0.5", "weight: 1"), ("weight is supplied", "recipe.yaml:7", "remove")),
     Bad("quantised", quantised, ("elements are weights", "expert-a", "dequantise")),
     Bad("no base", edited("base_model: base\n", ""), ("needs a base_model", "recipe.yaml:1", "add `base_model: ...`")),
     Bad("unknown vocabulary", tokens(expert_a="xy", expert_b="yx"), ("every model are known", "model base", "beside")),
+    Bad(
+        "malformed tokenizer",
+        lambda place: tokens(base="xy", expert_a="yx")(place) or (place / "expert-b/tokenizer.json").write_text('{"a'),
+        ("tokenizer.json is malformed: Unterminated string", "line 1 column 2", "model expert-b", "mend"),
+    ),
+    Bad(
+        "unknown token",
+        lambda place: tokens(base="xy")(place) or edited("mixup:", "tokenizer: {pad_token: z}\nmixup:")(place),
+        ("pad_token is a token of the output", "'z'", "recipe.yaml:8 (tokenizer.pad_token)", "tokens:"),
+    ),
+    Bad("unclear key", edited("base_model", "base"), ("'base'", "recipe.yaml:2", "did you mean 'base_model'?")),
     Bad(
         "other vocabularies",
         tokens(base="xy", expert_a="xy", expert_b="xz"),

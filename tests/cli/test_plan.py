@@ -20,7 +20,7 @@ INNER_KEYS = {
     "memory": {"projected", "baseline", "buffers", "tables", "threads", "block"},
     "dare": {"drop_rate", "rescale", "strategy", "of"},
 }
-MODEL_KEYS = {"model", "roles", "local", "commit", "tensors", "bytes", "dtypes", "parameters"}
+MODEL_KEYS = {"model", "roles", "local", "commit", "tensors", "bytes", "dtypes", "parameters", "adapter"}
 
 
 def planned(cli: Cli, *words: str) -> dict[str, Any]:

@@ -129,6 +129,19 @@ def test_dry_run_tells_everything_that_is_wrong(cli: Cli, place: Path) -> None:
     assert not (place / "base" / "reproduce.json").exists()
 
 
+def test_dry_run_of_merges_that_are_refused(cli: Cli, place: Path) -> None:
+    """Their models are here: it is the memory they may take that is too little."""
+    words = ("--models", "base=./base", "--models", "lm=./expert-a", "--models", "math=./expert-b", "--memory", "1MB")
+    code, out, err = cli("reproduce", "grid", "lm-math-ties", "--out", "kept", "--dry-run", "--device", "cudaa", *words)
+    assert code == 2
+    assert out.count("  merge   refused: why is told below") == 2
+    assert "disk      not known: a merge is refused" in out
+    assert "before the models are here" not in out
+    assert "the work fits the memory budget" in err
+    assert "did you mean 'cuda'?" in err
+    assert err.splitlines()[-1] == "refused: 2 problems"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.kernels import CHUNK
+from mixmerge.kernels import CHUNK, Kernels, load
 from support import models
 
 
@@ -80,3 +80,9 @@ def equal(make: Make, smooth: Set) -> Set:
     """Three sources that are the same."""
     source = smooth.values[smooth.sources[0]]
     return make("equal", smooth.values[smooth.base], [source, source, source])
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    """Each implementation of the kernels."""
+    return load(request.param == "compiled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from contract.conftest import Set
 from mixmerge import api
 from mixmerge.checkpoint import DTYPES
-from mixmerge.errors import NonFiniteError
+from mixmerge.errors import NonFiniteError, PlanError
+from mixmerge.kernels import Kernels
 from support import models
 from support.cases import CASES, Case
-from support.merging import merge_live, recipe_of
+from support.merging import merge_live, plan_of, recipe_of
 
 FEW = [case for case in CASES if case.n == 2 and not case.mixup and case.dare in (None, "random", "magnitude-weight")]
 TENSOR = "model.layers.1.mlp.down_proj.weight"
@@ -83,6 +85,65 @@ def test_a_result_too_large_for_its_type_is_told(tmp_path: Path) -> None:
         merge_live(recipe)
     assert "tensor w" in str(caught.value)
     assert np.isinf(merge_live(recipe, allow_nonfinite=True)["w"][1])
+
+
+LARGE = {"F32": 3e38, "BF16": 3e38, "F16": 6e4}
+
+
+@pytest.mark.parametrize("length", [1, 2, 70_001], ids=["one", "pair", "many"])
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("dtype", LARGE)
+@pytest.mark.parametrize("method", ["linear", "task_arithmetic", "ties"])
+def test_a_finite_merge_of_finite_models_or_none(
+    method: str, dtype: str, n: int, length: int, tmp_path: Path, kernels: Kernels
+) -> None:
+    """Whatever the element type: one overflow anywhere ends the merge."""
+    kind = DTYPES[dtype].numpy
+    base = models.write_model(tmp_path / "base", {"w": np.zeros(length, kind)})
+    values = np.ones(length, np.float32)
+    values[-1] = LARGE[dtype]
+    paths = [models.write_model(tmp_path / str(k), {"w": values.astype(kind)}) for k in range(n)]
+    extra = {"parameters": {"normalize": False}} if method == "linear" else {"parameters": {"scale": 4.0}}
+    weights = [{"weight": 4.0}] * n if method == "linear" else None
+    recipe = recipe_of(
+        method, paths, None if method == "linear" else base, sources=weights,
+        dialect="mergekit" if method == "linear" else "paper", mixup=None if method == "linear" else {"alpha": 1},
+        **extra,
+    )  # fmt: skip
+    with pytest.raises(NonFiniteError, match="overflow") as caught:
+        merge_live(recipe, kernels=kernels)
+    assert "tensor w" in str(caught.value)
+    found = merge_live(recipe, kernels=kernels, allow_nonfinite=True)["w"].astype(np.float32)
+    assert np.isinf(found[-1])
+    assert np.isfinite(found[:-1]).all()
+
+
+def test_rounding_up_to_infinity_is_told(tmp_path: Path) -> None:
+    """The sum is a float32, and no bfloat16."""
+    values = [np.array([1.0, 3.4e38], np.float32), np.zeros(2, np.float32)]
+    paths = [models.write_model(tmp_path / str(k), {"w": value}) for k, value in enumerate(values)]
+    keys: dict[str, Any] = {"parameters": {"weight": 1.0, "normalize": False}}
+    with pytest.raises(NonFiniteError, match="bfloat16"):
+        merge_live(recipe_of("linear", paths, dtype="bfloat16", **keys))
+    assert merge_live(recipe_of("linear", paths, dtype="float32", **keys))["w"][1] == np.float32(3.4e38)
+
+
+@pytest.mark.parametrize(
+    ("method", "keys"),
+    [
+        ("linear", {"parameters": {"weight": 1e39}}),
+        ("linear", {"parameters": {"weight": 1e308, "normalize": False}}),
+        ("task_arithmetic", {"parameters": {"scale": 1e39}, "dialect": "paper", "mixup": {"alpha": 1}}),
+        ("ties", {"parameters": {"weight": 1.0, "lambda": -1e39, "density": 1.0}}),
+    ],
+)
+def test_numbers_beyond_float32_are_refused_before_a_weight_is_read(
+    method: str, keys: dict[str, Any], smooth: Set
+) -> None:
+    recipe = recipe_of(method, smooth.sources[:2], smooth.base if method != "linear" else None, **keys)
+    with pytest.raises(PlanError, match="float32") as caught:
+        plan_of(recipe, allow_nonfinite=True)
+    assert len(caught.value.problems) == 1
 
 
 def test_nothing_is_left_of_a_refused_merge(smooth: Set, tmp_path: Path) -> None:

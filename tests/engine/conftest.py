@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +74,14 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Family:
     parts = [base, *(models.stepped(base, seed, 9) for seed in (16, 17, 18))]
     folder = tmp_path_factory.mktemp("large")
     return Family.write(folder, [models.cast(part, models.BF16) for part in parts], shards=2)
+
+
+@pytest.fixture
+def stopped(families: dict[str, Family], tmp_path: Path) -> Callable[..., Any]:
+    """`interrupting.begun` in the test's own folder, with models of bfloat16: stopped(name, after)."""
+    from engine.interrupting import begun
+
+    def build(name: str = "mergekit", after: int = 4) -> Any:
+        return begun(families["bf16"], tmp_path, name, after)
+
+    return build

@@ -58,9 +58,9 @@ def arm(what: str, number: int) -> Any:
     elif what in ("publish", "published"):
         publish = folder.publish
 
-        def killed(*arguments: Any) -> None:
+        def killed(*arguments: Any, **named: Any) -> None:
             if what == "published":
-                publish(*arguments)
+                publish(*arguments, **named)
             die()
 
         folder.publish = killed  # type: ignore[assignment]

@@ -70,7 +70,7 @@ def test_the_record_rebuilds_the_merge(families: dict[str, Family], tmp_path: Pa
     weights = [models.weight_bytes(tmp_path / name) for name in ("out", "again", "fixed")]
     assert weights[0] == weights[1] == weights[2]
     assert (
-        f"| model | {' | '.join(f'{part:g}' for part in record['ratios']['model'])} |"
+        f"| `model` | {' | '.join(f'{part:g}' for part in record['ratios']['model'])} |"
         in (tmp_path / "out" / "README.md").read_text()
     )
 

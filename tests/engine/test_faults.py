@@ -1,11 +1,9 @@
-"""A merge that is killed, or whose disk or inputs fail, leaves nothing that looks finished and can be resumed."""
+"""A merge that is killed or stopped leaves nothing that looks finished and can be resumed."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -18,34 +16,18 @@ import numpy as np
 import pytest
 
 from engine.conftest import Family
-from mixmerge import api, fileio
+from engine.interrupting import StopError, recipes, state
+from mixmerge import api
 from mixmerge.checkpoint import CheckpointWriter
 from mixmerge.engine import Engine, PassStarted, Restarted, TensorDone
 from mixmerge.engine.journal import JOURNAL, read_journal
 from mixmerge.engine.statistics import Statistics, TensorStatistics, from_json, to_json
-from mixmerge.errors import CheckpointError, InterruptedMergeError, NonFiniteError, OutputError
-from mixmerge.recipe import Recipe, canonical
+from mixmerge.errors import InterruptedMergeError, NonFiniteError, OutputError
+from mixmerge.recipe import canonical
 from support import models
 from support.merging import Recorder, recipe_of
 
 HERE = Path(__file__).parent
-
-
-def recipes(family: Family) -> dict[str, Recipe]:
-    return {
-        "paper": recipe_of(
-            "ties", family.sources[:2], family.base, dare={"drop_rate": 0.2}, mixup={"alpha": 0.5}, seed=5
-        ),
-        "mergekit": recipe_of(
-            "dare_ties", family.sources, family.base, parameters={"weight": 0.5, "density": 0.6, "rescale": True}
-        ),
-        "linear": recipe_of("linear", family.sources, dialect="paper"),
-    }
-
-
-def state(folder: Path) -> dict[str, bytes]:
-    """All files of a finished merge; the title of README.md is the folder's name."""
-    return models.tree_bytes(folder, without=["README.md"])
 
 
 AT: dict[str, list[tuple[str, int]]] = {
@@ -94,41 +76,6 @@ def test_kill_nine_anywhere(
         api.merge(named[name], out, resume=True, threads=2)
         assert state(out) == whole[name], (name, at)
         assert not out.with_name(out.name + ".partial").exists()
-
-
-class _StopError(BaseException):
-    pass
-
-
-def interrupted(recipe: Recipe, out: Path, after: int = 4) -> Path:
-    """Stop a merge after some tensors; returns the unfinished folder."""
-    left = [after]
-
-    def listen(event: object) -> None:
-        left[0] -= isinstance(event, TensorDone)
-        if left[0] < 0:
-            raise _StopError
-
-    with pytest.raises(_StopError):
-        api.merge(recipe, out, threads=1, listeners=[listen])
-    assert not out.exists()
-    return out.with_name(out.name + ".partial")
-
-
-@pytest.fixture
-def stopped(families: dict[str, Family], tmp_path: Path) -> Callable[..., tuple[Recipe, Path, Path, dict[str, bytes]]]:
-    """Recipe, output, unfinished folder and what the finished one is to hold. Sources are copies of the test's own."""
-
-    def build(name: str = "mergekit", after: int = 4) -> tuple[Recipe, Path, Path, dict[str, bytes]]:
-        family = families["bf16"]
-        copies = [tmp_path / path.name for path in (family.base, *family.sources)]
-        for path, copy in zip((family.base, *family.sources), copies, strict=True):
-            shutil.copytree(path, copy)
-        recipe = recipes(Family(copies[0], copies[1:], family.values))[name]
-        api.merge(recipe, tmp_path / "whole")
-        return recipe, tmp_path / "out", interrupted(recipe, tmp_path / "out", after), state(tmp_path / "whole")
-
-    return build
 
 
 @pytest.mark.parametrize("name", ["mergekit", "paper"])
@@ -255,10 +202,10 @@ def test_twice_interrupted(stopped: Any) -> None:
 
     def stop(event: object) -> None:
         if isinstance(event, TensorDone):
-            raise _StopError
+            raise StopError
 
     for _ in range(2):
-        with pytest.raises(_StopError):
+        with pytest.raises(StopError):
             api.merge(recipe, out, resume=True, threads=1, listeners=[stop])
     api.merge(recipe, out, resume=True)
     assert state(out) == whole
@@ -307,59 +254,6 @@ def test_threads_and_memory_may_change_on_the_way(stopped: Any) -> None:
     assert state(out) == whole
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_source_cut_short_in_mid_run(threads: int, families: dict[str, Family], tmp_path: Path) -> None:
-    family = families["bf16"]
-    copy = shutil.copytree(family.sources[1], tmp_path / "copy")
-    recipe = recipe_of("linear", [family.sources[0], copy], dialect="paper")
-
-    def cut(event: object) -> None:
-        if isinstance(event, TensorDone):
-            for file in copy.glob("*.safetensors"):
-                os.truncate(file, 300)
-
-    with pytest.raises(CheckpointError, match="the file ends") as caught:
-        api.merge(recipe, tmp_path / "out", threads=threads, listeners=[cut])
-    assert str(copy) in str(caught.value)
-    assert caught.value.exit_code == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
-
-
-class _Failing:
-    """Stands in for a function of `fileio`: the n-th call fails as a full disk does."""
-
-    def __init__(self, real: Callable[..., Any], number: int, code: int) -> None:
-        self.real, self.left, self.code = real, number, code
-
-    def __call__(self, *arguments: Any, **keys: Any) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise OSError(self.code, os.strerror(self.code))
-        return self.real(*arguments, **keys)
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-@pytest.mark.parametrize(
-    ("function", "number"),
-    [("write_all", 4), ("write_all", 7), ("atomic_write", 1), ("atomic_write", 3), ("sync", 1), ("preallocate", 1)],
-)
-def test_a_disk_that_fails(
-    function: str, number: int, code: int, families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, recipe in recipes(families["bf16"]).items():
-        api.merge(recipe, tmp_path / "whole", overwrite=True)
-        out = tmp_path / name
-        with monkeypatch.context() as patch:
-            patch.setattr(fileio, function, _Failing(getattr(fileio, function), number, code))
-            with pytest.raises(InterruptedMergeError, match="--resume") as caught:
-                api.merge(recipe, out, threads=2)
-        assert caught.value.exit_code == 1
-        assert os.strerror(code) in str(caught.value)
-        assert not out.exists()
-        api.merge(recipe, out, resume=True)
-        assert state(out) == state(tmp_path / "whole")
-
-
 def test_a_model_that_is_overwritten_stays_until_the_new_one_is_whole(
     families: dict[str, Family], tmp_path: Path
 ) -> None:
@@ -370,9 +264,9 @@ def test_a_model_that_is_overwritten_stays_until_the_new_one_is_whole(
 
     def stop(event: object) -> None:
         if isinstance(event, TensorDone):
-            raise _StopError
+            raise StopError
 
-    with pytest.raises(_StopError):
+    with pytest.raises(StopError):
         api.merge(named["mergekit"], out, overwrite=True, listeners=[stop])
     assert models.tree_bytes(out) == old
     with pytest.raises(OutputError, match="does not exist yet"):
@@ -392,95 +286,6 @@ def test_what_may_not_be_overwritten_is_told_first(families: dict[str, Family], 
     assert (tmp_path / "out" / "diary.txt").read_text() == "precious"
     assert not heard.events
     assert not (tmp_path / "out.partial").exists()
-
-
-def test_a_journal_that_cannot_be_written(
-    families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = recipes(families["bf16"])["mergekit"]
-    api.merge(recipe, tmp_path / "whole")
-    write, out, calls = os.write, tmp_path / "out", [0]
-
-    def short(fd: int, data: bytes) -> int:
-        """A disk that takes half a line, then nothing."""
-        calls[0] += 1
-        if calls[0] == 4:
-            return write(fd, data[: len(data) // 2])
-        if calls[0] == 5:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(fd, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("mixmerge.engine.journal.os.write", short)
-        with pytest.raises(InterruptedMergeError, match="free space"):
-            api.merge(recipe, out)
-    api.merge(recipe, out, resume=True)
-    assert state(out) == state(tmp_path / "whole")
-
-
-def test_a_limit_on_file_sizes(families: dict[str, Family], tmp_path: Path) -> None:
-    """The system itself refuses to make the file."""
-    recipe = recipes(families["bf16"])["linear"]
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(InterruptedMergeError, match="File too large"):
-            api.merge(recipe, tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not (tmp_path / "out").exists()
-    api.merge(recipe, tmp_path / "out", resume=True)
-    api.merge(recipe, tmp_path / "whole")
-    assert state(tmp_path / "out") == state(tmp_path / "whole")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB, where this process may mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.mark.parametrize("claims", [True, False], ids=["claimed-before", "claimed-while-writing"])
-def test_a_disk_that_is_really_full(
-    claims: bool, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Filled by somebody else after the plan was made; whether or not the system can claim blocks before."""
-    shape = {"a": (60_000,), "b": (60_000,), "c": (60_000,)}
-    parts = [models.write_model(tmp_path / str(k), models.grid(shape, k)) for k in range(2)]
-    recipe = recipe_of("linear", parts, dialect="paper", dtype="bfloat16")
-    api.merge(recipe, tmp_path / "whole")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 2**40))
-    if not claims:
-        monkeypatch.delattr(os, "posix_fallocate")
-    (small_disk / "filler").write_bytes(bytes(800_000))
-    with pytest.raises(InterruptedMergeError, match="free space") as caught:
-        api.merge(recipe, small_disk / "out", threads=1)
-    assert caught.value.exit_code == 1
-    assert not (small_disk / "out").exists()
-    (small_disk / "filler").unlink()
-    api.merge(recipe, small_disk / "out", resume=True)
-    assert state(small_disk / "out") == state(tmp_path / "whole")
-
-
-def test_what_an_unfinished_merge_holds_counts_as_room(small_disk: Path, tmp_path: Path) -> None:
-    """The disk has no room for a second output beside the unfinished one; resuming needs none."""
-    shape = {"a": (60_000,), "b": (60_000,), "c": (60_000,)}
-    parts = [models.write_model(tmp_path / str(k), models.grid(shape, k)) for k in range(2)]
-    recipe = recipe_of("linear", parts, dialect="paper", dtype="bfloat16")
-    subprocess.run(["mount", "-o", "remount,size=1500k", str(small_disk)], check=True)
-    with pytest.raises(OutputError, match="room"):
-        api.plan(recipe_of("linear", parts, dialect="paper"), out=small_disk / "out")
-    interrupted(recipe, small_disk / "out", 1)
-    with pytest.raises(OutputError, match="room"):
-        api.plan(recipe, out=small_disk / "other")
-    api.merge(recipe, small_disk / "out", resume=True)
 
 
 @pytest.mark.parametrize(("restarts", "again"), [(0, 7 + 4), (1, 4)], ids=["guessed", "counted"])
@@ -505,9 +310,9 @@ def test_killed_where_the_guess_is_wrong(
             done[0] += 1
         done[1] += isinstance(event, TensorDone)
         if done == [restarts, 3]:
-            raise _StopError
+            raise StopError
 
-    with pytest.raises(_StopError):
+    with pytest.raises(StopError):
         api.merge(recipe, tmp_path / "out", threads=1, listeners=[stop])
     journal = read_journal(tmp_path / "out.partial")
     assert journal is not None

@@ -32,7 +32,7 @@ class Guarded:
 
     def scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         tiles = self.buffer((3 + SCRATCH, TILE), np.float32)
-        return tiles, self.buffer((TILE // 8,), np.uint64), self.buffer((3,), np.int64, 0)
+        return tiles, self.buffer((TILE // 8,), np.uint64), self.buffer((4,), np.int64, 0)
 
     def whole(self) -> bool:
         return all((all_[:256] == 0xA5).all() and (all_[256 + size :] == 0xA5).all() for all_, size in self._all)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from peers import harness
-from peers.cases import CASES, Case
+from peers.case import Case
+from peers.cases import CASES
 from peers.harness import MergekitError, Model
 from peers.meaning import Models, assert_agrees, fill, write_models
 from peers.test_product import CERTAIN, product

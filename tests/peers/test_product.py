@@ -11,7 +11,8 @@ import yaml
 from mixmerge import api
 from mixmerge.errors import PlanError, RecipeError
 from mixmerge.methods import method_names
-from peers.cases import CASES, Case
+from peers.case import Case
+from peers.cases import CASES
 from peers.harness import Model, read_typed
 from peers.meaning import Models, assert_agrees, fill, write_models
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mixmerge import fileio
 from mixmerge.engine.blocks import Arena
+from mixmerge.errors import MemoryBudgetError
 from mixmerge.kernels import CHUNK
 from mixmerge.planning import arena_shape
-from mixmerge.planning.budget import BASELINE, MAX_BLOCK, MIB
+from mixmerge.planning.budget import BASELINE, MAX_BLOCK, MIB, PARSED, PER_INPUT
 from plan.conftest import BASE, Write
 from support import models
 from support.cases import PLAIN, Case
@@ -63,14 +65,14 @@ def test_the_sum_is_kept_and_shared_out(case: Case, write: Write) -> None:
 
 def test_threads_are_those_of_the_machine_unless_said(write: Write) -> None:
     recipe = recipe_of("linear", [write("a"), write("b")], dialect="paper")
-    assert plan_of(recipe).budget.threads == os.cpu_count()
+    assert plan_of(recipe).budget.threads == fileio.processors()
     assert plan_of(recipe, threads=7).budget.threads == 7
 
 
 def test_fewer_threads_rather_than_no_merge(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     model = {"w": np.zeros(MAX_BLOCK, np.float32)}
     recipe = recipe_of("linear", [write("a", model), write("b", model)], dialect="paper")
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(fileio, "processors", lambda: 64)
     budget = plan_of(recipe, memory=BASELINE + 8 * MIB).budget
     assert 1 <= budget.threads < 64
     assert budget.block == CHUNK, "smaller blocks first, as many threads as these leave room for"
@@ -81,4 +83,33 @@ def test_a_plan_grows_with_its_tensors_only(write: Write) -> None:
     many = {f"w{k}": np.zeros(2, np.float32) for k in range(3000)}
     recipe = recipe_of("linear", [write("a", many), write("b", many)], dialect="paper")
     budget = plan_of(recipe).budget
-    assert budget.baseline == BASELINE + 6_000 * 3000
+    assert budget.baseline - BASELINE - PARSED * 250_000 < (6_000 + 2 * 1_500) * 3000 < budget.baseline - BASELINE
+
+
+def test_a_plan_grows_with_its_sources(write: Write) -> None:
+    """What 20 models hold of a tensor is more than what two do."""
+    many = {f"w{k}": np.zeros(2, np.float32) for k in range(1000)}
+    paths = [write(f"m{k}", many) for k in range(20)]
+    two, all_of_them = (plan_of(recipe_of("linear", paths[:n], dialect="paper")).budget for n in (2, 20))
+    assert all_of_them.baseline - two.baseline == 18 * 1000 * PER_INPUT
+
+
+def test_too_many_threads_are_told_as_such(write: Write) -> None:
+    recipe = recipe_of("linear", [write("a"), write("b")], dialect="paper")
+    with pytest.raises(MemoryBudgetError, match="or say fewer --threads"):
+        plan_of(recipe, threads=1_000_000)
+    with pytest.raises(MemoryBudgetError) as caught:
+        plan_of(recipe, threads=1, memory=MIB)
+    assert "--threads" not in caught.value.problems[0].cure
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a system where processes are not tied to cores")
+def test_processors_are_those_the_process_may_use() -> None:
+    """As under taskset and most job schedulers."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert fileio.processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert fileio.processors() == len(allowed)

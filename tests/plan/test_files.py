@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mixmerge import api
 from mixmerge.errors import PlanError
+from mixmerge.planning import Plan
 from plan.conftest import BASE, Write
 from support import models
 from support.merging import merge_live, plan_of, recipe_of
@@ -169,3 +171,48 @@ def test_live_models_have_the_tensors_of_the_merge(write: Write) -> None:
     with pytest.raises(PlanError, match="lm_head"):
         LiveSink(tensors).check(wanted)
     assert merge_live(plan.recipe)
+
+
+# Chat templates that the recipe names by a word
+
+
+def template_of(plan: Plan) -> str:
+    return plan.files["chat_template.jinja"].decode()
+
+
+def test_chatml(write: Write) -> None:
+    recipe = recipe_of("linear", [write("a", files=SMALL), write("b")], dialect="paper", chat_template="chatml")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)  # as transformers has it
+    template = environment.from_string(template_of(plan_of(recipe)))
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " Why?\n"}]
+    text = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Why?\n<|im_end|>\n"
+    assert template.render(messages=said) == text
+    assert template.render(messages=said, add_generation_prompt=True) == text + "<|im_start|>assistant\n"
+
+
+def test_auto_takes_the_template_most_models_have(write: Write) -> None:
+    """Wherever it is written; of as many, the first model's."""
+    config = {"tokenizer_config.json": json.dumps({"chat_template": "{{ two }}"})}
+    listed = {
+        "tokenizer_config.json": json.dumps(
+            {"chat_template": [{"name": "x", "template": "{{ x }}"}, {"name": "default", "template": "{{ two }}"}]}
+        )
+    }
+    one, two, three = write("a", files={"chat_template.jinja": "{{ one }}"}), write("b", files=config), write("c")
+    four = write("d", files=listed)
+    said = {"dialect": "paper", "chat_template": "auto"}
+    plan = plan_of(recipe_of("linear", [one, two, three, four], **said))
+    assert template_of(plan) == "{{ two }}"
+    assert f"chat_template: auto takes that of {two} (2 of 4 models have it)" in plan.notes
+    assert template_of(plan_of(recipe_of("linear", [one, two], **said))) == "{{ one }}"
+    plan = plan_of(recipe_of("linear", [three, write("e")], **said))
+    assert "chat_template.jinja" not in plan.files
+    assert any("no chat template" in note for note in plan.notes)
+
+
+def test_a_template_that_cannot_be_read_is_none(write: Write) -> None:
+    broken = {"tokenizer_config.json": '{"chat_template": ' + "[" * 5000}
+    half = {"tokenizer_config.json": '{"chat_template": "{{ \\ud800 }}"}'}
+    paths = [write("a", files=broken), write("b", files=half)]
+    recipe = recipe_of("linear", paths, dialect="paper", chat_template="auto")
+    assert template_of(plan_of(recipe)) == "{{ ? }}"

@@ -253,3 +253,15 @@ def test_nothing_is_written_by_a_plan(write: Write, tmp_path: Path) -> None:
     assert models.digest_tree(tmp_path) == before
     assert plan.cost.written == sum(layout.size for layout in plan.layouts)
     assert plan.cost.read == 2 * sum(values.nbytes for values in BASE.values())
+
+
+def test_filters_that_match_nothing(write: Write) -> None:
+    """None of them: the ratio would have no effect. Some of them: a note."""
+    paths = [write("a"), write("b")]
+    mixup = {"ratio": 0.25, "filter": ["attention", "experts"]}
+    [problem] = refused(recipe_of("linear", paths, dialect="paper", mixup=mixup)).problems
+    assert "mixup.filter" in problem.rule
+    assert problem.value == "no name contains attention, experts"
+    assert "model.embed_tokens.weight" in problem.cure
+    plan = api.plan(recipe_of("linear", paths, dialect="paper", mixup={**mixup, "filter": ["mlp", "experts"]}))
+    assert "mixup.filter: no tensor's name contains experts" in plan.notes

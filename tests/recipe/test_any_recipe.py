@@ -20,8 +20,10 @@ MANY = settings(max_examples=80, deadline=None, derandomize=True, suppress_healt
 WORDS = st.sampled_from(
     ["mlp", "self_attn", "norm", "1", "no", "a b", "ünï", "😀", "#x", "x: y", "- z", "'", "\\", "~"]
 )
-TEMPLATES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=30)
-MODELS = ["x", "org/y", "z@v1", "no", "1e3", "ü/ö", "a b", "{{x}}"]
+TEMPLATES = st.sampled_from(["auto", "chatml"]) | st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30
+).map("{{{{ messages }}}} {}".format)
+MODELS = ["x", "org/y", "z@v1", "no", "1e3", "ü/ö", "a b", "{{x}}", "x+org/l@v1"]
 
 
 def numbers(parameter: Parameter) -> st.SearchStrategy[float]:
@@ -84,6 +86,21 @@ def sources(draw: st.DrawFn, method: Method, models: list[str], layers: int | No
     return found
 
 
+def tokenizers(models: list[str], kept: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
+    model = st.sampled_from(models)
+    named = {"kind": st.just("model_token"), "model": model}
+    rows = (
+        model
+        | st.just({"kind": "zero"})
+        | st.fixed_dictionaries({**named, "token": WORDS})
+        | st.fixed_dictionaries({**named, "token_id": st.integers(0, 99)})
+    )
+    token = st.just({}) | st.fixed_dictionaries({"source": rows}, optional={"force": st.booleans()})
+    keys = {f"{role}_token": WORDS for role in ("pad", "bos", "eos")}
+    keys |= {"source": kept, "tokens": st.dictionaries(WORDS, token, max_size=3)}
+    return st.fixed_dictionaries({}, optional={**keys, "pad_to_multiple_of": st.integers(1, 256)})
+
+
 @st.composite
 def recipes(draw: st.DrawFn) -> Data:
     """A right recipe as plain data."""
@@ -107,9 +124,10 @@ def recipes(draw: st.DrawFn) -> Data:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "seed": st.integers(0, 2**63 - 1),
         "dtype": st.sampled_from(["bfloat16", "float16", "torch.float32"]),
-        "tokenizer_source": st.sampled_from(["base", "union", *models]),
         "chat_template": TEMPLATES,
     }
+    kept = st.sampled_from(["base", "union", *models])
+    optional |= {"tokenizer": tokenizers(models, kept)} if draw(st.booleans()) else {"tokenizer_source": kept}
     return data | draw(st.fixed_dictionaries({}, optional=optional))
 
 

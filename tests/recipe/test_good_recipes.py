@@ -15,15 +15,16 @@ from mixmerge.recipe import (
     ModelRef,
     Recipe,
     Source,
-    base_layers,
+    TokenRow,
+    TokenSetting,
     canonical,
     load_recipe,
     merged_sources,
+    model_refs,
     parse_recipe,
     recipe_hash,
     slice_key,
     source_key,
-    source_refs,
 )
 
 GRADIENTS = """\
@@ -118,6 +119,57 @@ def test_slices_of_mergekit() -> None:
     assert any("beside out_dtype" in note for note in recipe.notes)
 
 
+TOKENIZER = """\
+tokenizer:
+  source: base
+  tokens:
+    <|im_start|>: {source: x}
+    "<pad>":
+      source: {kind: zero}
+      force: yes
+    <|b|>:
+      source: {kind: model_token, model: {model: {path: y, revision: r}}, token: "no"}
+    a.b: {source: {kind: model_token, model: x, token_id: 0x}, force: false}
+    c: {}
+  pad_to_multiple_of: 64
+  pad_token: <pad>
+  bos_token: null
+"""
+
+
+def test_tokens_of_mergekit_and_special_tokens() -> None:
+    models = "models: [{model: x}, {model: {model: {path: y, revision: r}}}]\n"
+    recipe = parse_recipe("merge_method: linear\nparameters: {weight: 1}\n" + models + TOKENIZER.replace("0x", "3"))
+    assert recipe.tokenizer_source == "base"
+    assert recipe.tokenizer is not None
+    x, y = ModelRef("x"), ModelRef("y", "r")
+    assert recipe.tokenizer.tokens == (
+        TokenSetting("<|im_start|>", TokenRow(x)),
+        TokenSetting("<pad>", "zero", force=True),
+        TokenSetting("<|b|>", TokenRow(y, token="no")),
+        TokenSetting("a.b", TokenRow(x, number=3)),
+        TokenSetting("c"),
+    )
+    assert (recipe.tokenizer.pad_to_multiple_of, recipe.tokenizer.special) == (64, {"pad": "<pad>"})
+    assert parse_recipe(canonical(recipe)) == recipe
+
+
+@pytest.mark.parametrize(("given", "kept"), [("{}", "union"), ("{source: base}", "base"), ("{source: y}", "y")])
+def test_a_tokenizer_that_says_its_source_alone_is_tokenizer_source(given: str, kept: str) -> None:
+    recipe = plain(f"parameters: {{weight: 1}}\ntokenizer: {given}\n")
+    short = plain(f"parameters: {{weight: 1}}\ntokenizer_source: {kept}\n")
+    assert recipe == short
+    assert recipe_hash(recipe) == recipe_hash(short)
+
+
+def test_the_option_says_whose_tokens_are_kept_beside_settings_of_single_ones() -> None:
+    text = "merge_method: linear\nmodels: [{model: x}, {model: y}]\nparameters: {weight: 1}\n"
+    recipe = parse_recipe(text + "tokenizer: {source: x, pad_token: a}\n", tokenizer_source="y")
+    assert recipe.tokenizer_source == "y"
+    assert recipe.tokenizer is not None
+    assert recipe.tokenizer.special == {"pad": "a"}
+
+
 def test_mixup_and_dare_mean_the_papers_dialect() -> None:
     recipe = parse_recipe(MIXED)
     assert recipe.dialect == "paper"
@@ -171,38 +223,6 @@ def test_numbers_that_yaml_takes_for_text(written: str, meant: float) -> None:
 )
 def test_flags(written: str, meant: bool) -> None:
     assert plain(f"parameters: {{weight: 1, normalize: {written}}}").parameters["normalize"] is meant
-
-
-@pytest.mark.parametrize("name", ["no", "on", "1e3", "2024-01-01", "007", "1:30", "true"])
-def test_a_model_keeps_its_name_whatever_yaml_makes_of_it(name: str) -> None:
-    recipe = parse_recipe(f"merge_method: linear\nmodels: [{{model: {name}}}]\nparameters: {{weight: 1}}\n")
-    assert recipe.slices[0].sources[0].model == ModelRef(name)
-    assert parse_recipe(canonical(recipe)) == recipe
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("org/m@v1", ModelRef("org/m", "v1")),
-        ("{model: {path: org/m, revision: v1}}", ModelRef("org/m", "v1")),
-        ("{model: org/m@v1, lora: null}", ModelRef("org/m", "v1")),
-        ("{model: {path: a+b@c}}", ModelRef("a+b@c")),
-    ],
-)
-def test_forms_of_a_model(written: str, meant: ModelRef) -> None:
-    recipe = parse_recipe(f"merge_method: linear\nmodels: [{{model: {written}}}]\nparameters: {{weight: 1}}\n")
-    assert recipe.slices[0].sources[0].model == meant
-    assert parse_recipe(canonical(recipe)) == recipe
-
-
-def test_an_existing_path_is_that_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a+b@c").mkdir()
-    monkeypatch.chdir(tmp_path)
-    recipe = parse_recipe("merge_method: linear\nmodels: [{model: a+b@c}]\nparameters: {weight: 1}\n")
-    assert recipe.slices[0].sources[0].model == ModelRef("a+b@c")
-    text = canonical(recipe)
-    (tmp_path / "a+b@c").rmdir()
-    assert parse_recipe(text) == recipe
 
 
 def test_merge_keys_and_anchors() -> None:
@@ -293,25 +313,12 @@ def test_places_and_keys() -> None:
 
 
 def test_every_model_once_and_in_order() -> None:
-    assert [str(ref) for ref in source_refs(parse_recipe(GRADIENTS))] == [
+    assert [str(ref) for ref in model_refs(parse_recipe(GRADIENTS))] == [
         "org/chat-13b",
         "org/code-13b",
         "org/math-13b",
         "org/base-13b",
     ]
-
-
-def test_layers_of_the_base() -> None:
-    text = """\
-merge_method: task_arithmetic
-base_model: b
-parameters: {weight: 1}
-slices: [{sources: [SOURCES]}]
-"""
-    listed = parse_recipe(text.replace("SOURCES", "{model: x, layer_range: [0, 4]}, {model: b, layer_range: [4, 8]}"))
-    unlisted = parse_recipe(text.replace("SOURCES", "{model: x, layer_range: [0, 4]}"))
-    assert base_layers(listed, listed.slices[0]) == (4, 8)
-    assert base_layers(unlisted, unlisted.slices[0]) == (0, 4)
 
 
 def test_a_slice_may_have_its_own_base() -> None:
@@ -325,7 +332,7 @@ slices:
 """
     )
     assert [len(merged_sources(recipe, part)) for part in recipe.slices] == [1, 1]
-    assert [str(ref) for ref in source_refs(recipe)] == ["x", "b", "c"]
+    assert [str(ref) for ref in model_refs(recipe)] == ["x", "b", "c"]
     assert parse_recipe(canonical(recipe)) == recipe
 
 

@@ -51,7 +51,7 @@ def test_places_name_the_option() -> None:
     with pytest.raises(RecipeError) as caught:
         recipe_from_options(
             "ties",
-            ["x", "y+z"],
+            ["x", "y@"],
             density=2,
             parameters={"densty": 1},
             alpha=-1,

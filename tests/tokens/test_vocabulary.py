@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mixmerge.tokens import read_vocabulary, signature
+from mixmerge.tokens import UnreadableError, read_vocabulary, signature
 from mixmerge.tokens.pieces import read_pieces
 
 
@@ -99,43 +99,68 @@ def test_every_form(files: dict[str, Any], ids: dict[str, int], added: list[str]
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("files", "reason"),
     [
-        {},
-        {"tokenizer.json": "not json"},
-        {"tokenizer.json": "[" * 5000},
-        {"tokenizer.json": "[]"},
-        {"tokenizer.json": {"model": {}}},
-        {"tokenizer.json": {"model": {"vocab": {}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": -1}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": 2**31}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": 4_000_000}}}},
-        {"tokenizer.json": {"model": {"vocab": {"\ud800": 0}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": True}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": "0"}}}},
-        {"tokenizer.json": {"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 1}]}},
-        {"tokenizer.json": {"model": {"vocab": {"a": 0}}, "added_tokens": 5}},
-        {"tokenizer.json": b"\xff\xfe"},
-        {"tokenizer.model": b"\x0a\xff"},
-        {"tokenizer.model": b"\x0a\x02\x0b\x0b"},
-        {"tokenizer.model": b"\xff" * 40},
-        {"tokenizer.model": field(1, field(1, b"\xff\xfe"))},
-        {"vocab.json": "{}"},
-        {"vocab.txt": b"\xff"},
-        {"vocab.json": {"a": 0}, "added_tokens.json": {"b": -4}},
+        ({"tokenizer.json": "not json"}, "Expecting value: line 1 column 1"),
+        (
+            {"tokenizer.json": '{\n  "model": {"vocab": {"a": 0}\n  "x": 1}}'},
+            "Expecting ',' delimiter: line 3 column 3",
+        ),
+        ({"tokenizer.json": '{"model": {"vocab": {"a'}, "Unterminated string starting at: line 1 column 22"),
+        ({"tokenizer.json": "[" * 5000}, "nested too deeply"),
+        ({"tokenizer.json": "[]"}, "the form of a tokenizer"),
+        ({"tokenizer.json": {"model": {}}}, "an entry lacks 'vocab'"),
+        ({"tokenizer.json": {"model": {"vocab": {}}}}, "no vocabulary"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": -1}}}}, "a token's id is a row"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": 2**31}}}}, "a token's id is a row"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": 4_000_000}}}}, "a token's id is a row"),
+        ({"tokenizer.json": {"model": {"vocab": {"\ud800": 0}}}}, "surrogates"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": True}}}}, "a token's id is a row"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": "0"}}}}, "a token's id is a row"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 1}]}}, "an entry lacks 'content'"),
+        ({"tokenizer.json": {"model": {"vocab": {"a": 0}}, "added_tokens": 5}}, "the form of a tokenizer"),
+        (
+            {
+                "tokenizer.json": {
+                    "model": {"vocab": {"a": 0}},
+                    "added_tokens": [{"content": "x", "id": "abc"}, {"content": "x", "id": 1}],
+                }
+            },
+            "a token's id is a row",
+        ),
+        ({"tokenizer.json": b"\xff\xfe"}, "not UTF-8 at byte 0"),
+        ({"tokenizer.model": b"\x0a\xff"}, "a number without end"),
+        ({"tokenizer.model": b"\x0a\x02\x0b\x0b"}, "wire type 3"),
+        ({"tokenizer.model": b"\xff" * 40}, "a number without end"),
+        ({"tokenizer.model": field(1, field(1, b"\xff\xfe"))}, "can't decode byte"),
+        ({"vocab.json": "{}"}, "no vocabulary"),
+        ({"vocab.txt": b"\xff"}, "can't decode byte"),
+        ({"vocab.json": {"a": 0}, "added_tokens.json": {"b": -4}}, "a token's id is a row"),
     ],
 )
-def test_what_is_no_vocabulary(files: dict[str, Any], tmp_path: Path) -> None:
-    assert read_vocabulary(folder(tmp_path, files)) is None
+def test_what_is_no_vocabulary(files: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    """The file is named, and the place in it where there is one."""
+    name = next(iter(files))
+    what = "is no SentencePiece model" if name.endswith(".model") else "is malformed"
+    with pytest.raises(UnreadableError) as caught:
+        read_vocabulary(folder(tmp_path, files))
+    assert str(caught.value).startswith(f"{name} {what}: ")
+    assert reason in str(caught.value)
+
+
+def test_no_tokenizer_file_is_no_error(tmp_path: Path) -> None:
+    assert read_vocabulary(folder(tmp_path, {"added_tokens.json": {"a": 0}})) is None
 
 
 def test_files_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = folder(tmp_path, {"vocab.json": {"a": 0, "b": 1}})
     monkeypatch.setattr("mixmerge.tokens.vocabulary.MAX_FILE", 5)
-    assert read_vocabulary(place) is None
+    with pytest.raises(UnreadableError, match=r"vocab\.json is larger than"):
+        read_vocabulary(place)
     monkeypatch.undo()
     monkeypatch.setattr("mixmerge.tokens.vocabulary.MAX_TOKENS", 1)
-    assert read_vocabulary(place) is None
+    with pytest.raises(UnreadableError, match="without end"):
+        read_vocabulary(place)
     with pytest.raises(ValueError, match="more than 2"):
         list(read_pieces(sentencepiece(*PIECES), 2))
 

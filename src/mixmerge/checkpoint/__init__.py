@@ -6,30 +6,43 @@ is not imported from here, so that nothing of huggingface_hub loads unless a mod
 
 from mixmerge.checkpoint.dtypes import DTYPES, DType, from_torch_name
 from mixmerge.checkpoint.header import TensorSpan, TensorSpec
-from mixmerge.checkpoint.reader import Checkpoint, open_checkpoint, quantisation
-from mixmerge.checkpoint.rows import OWN_MEAN, OWNERS_MEAN, TRANSIENT, RowView
+from mixmerge.checkpoint.lora import Adaptation, Adapter, LowRank
+from mixmerge.checkpoint.lora_reader import open_adapter, with_adapter
+from mixmerge.checkpoint.place import check_parent, check_target, moved_aside, partial_folder, publish
+from mixmerge.checkpoint.reader import Checkpoint, Origin, open_checkpoint, quantisation
+from mixmerge.checkpoint.rows import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, TRANSIENT, ZEROS, RowView
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
-from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, check_target, lay_out, partial_folder, publish
+from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, lay_out
 
 __all__ = [
     "DTYPES",
     "OWNERS_MEAN",
     "OWN_MEAN",
+    "SEEN_MEAN",
     "TRANSIENT",
+    "ZEROS",
+    "Adaptation",
+    "Adapter",
     "Checkpoint",
     "CheckpointWriter",
     "DType",
+    "LowRank",
     "MalformedJsonError",
+    "Origin",
     "RowView",
     "ShardLayout",
     "TensorSpan",
     "TensorSpec",
+    "check_parent",
     "check_target",
     "from_torch_name",
     "lay_out",
+    "moved_aside",
+    "open_adapter",
     "open_checkpoint",
     "parse_json",
     "partial_folder",
     "publish",
     "quantisation",
+    "with_adapter",
 ]

@@ -23,6 +23,9 @@ PREFIX: Final = 8  # bytes of the little-endian number that says how long the JS
 MAX_HEADER: Final = 100_000_000  # bytes of JSON text; the limit of the safetensors library
 MAX_RANK: Final = 64
 MAX_NUMBER: Final = 2**63 - 1
+MAX_STRAY: Final = 100_000
+"""Brackets a header may hold beside those that tensors have: in metadata, or in keys that are not read."""
+
 METADATA: Final = "__metadata__"
 
 
@@ -132,6 +135,9 @@ def _parse_text(text: bytes, place: str) -> dict[str, object]:
     rule = "the header of a safetensors file is a JSON object in UTF-8"
     if not text.startswith(b"{"):
         raise _broken(rule, f"text that starts with {text[:1]!r}", place)
+    stray = text.count(b"[") + text.count(b"{") - 3 * text.count(b'"data_offsets"')
+    if stray > MAX_STRAY:  # a few bytes of brackets become hundreds in memory
+        raise _broken("a safetensors header holds tensors and little else", f"{stray:,} brackets more", place)
     try:
         entries = parse_json(text)
     except MalformedJsonError as error:

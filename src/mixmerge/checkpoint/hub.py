@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, Generic, TypeVar, final
 
+from mixmerge import fileio
 from mixmerge.checkpoint.folder import Folder
+from mixmerge.checkpoint.index import ADAPTER, ADAPTER_CONFIG
+from mixmerge.checkpoint.lora import Adapter
+from mixmerge.checkpoint.lora_reader import load_adapter, open_adapter
 from mixmerge.checkpoint.reader import Checkpoint, Origin, load_checkpoint, open_checkpoint
 from mixmerge.errors import CheckpointError, ModelNotFoundError, Problem
 
 SMALL_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 """What a model needs beside its weights: configuration, tokenizer, chat template."""
+
+T = TypeVar("T")
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -34,26 +41,71 @@ def resolve(model: str, revision: str | None = None, *, label: str | None = None
     have after `download`. A cached snapshot is taken without asking the hub whether the branch has moved; its
     commit is in `origin`. Raises ModelNotFoundError, or CheckpointError with everything wrong in it.
     """
-    label = model if label is None else label
-    path = Path(model).expanduser()
-    if model and path.exists():
-        return open_checkpoint(path, label)
-    if not _HUB_ID.fullmatch(model):
+    return _found(model, revision, model if label is None else label, _CHECKPOINT)
+
+
+def resolve_adapter(model: str, revision: str | None = None, *, label: str | None = None) -> Adapter:
+    """Find a LoRA adapter, as `resolve` finds a model, and with the same errors; fetch it with `download_adapter`."""
+    return _found(model, revision, model if label is None else label, _ADAPTER)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """What may lie in a repository. opened: (folder on this disk, label, origin). loaded: (any folder, label, origin),
+    of what is not on this disk. files: patterns of those a cached snapshot must have."""
+
+    opened: Callable[[Path, str, Origin | None], T]
+    loaded: Callable[[Folder, str, Origin], T]
+    files: Sequence[str]
+
+
+_CHECKPOINT: Final[_Kind[Checkpoint]] = _Kind(
+    lambda folder, label, origin: open_checkpoint(folder, label, origin=origin),
+    lambda folder, label, origin: load_checkpoint(folder, label, origin=origin, is_local=False),
+    ("*.safetensors", *SMALL_FILES),
+)
+_ADAPTER: Final[_Kind[Adapter]] = _Kind(
+    lambda folder, label, origin: open_adapter(folder, label, origin=origin),
+    lambda folder, label, origin: load_adapter(folder, label, origin=origin, is_local=False),
+    (ADAPTER, ADAPTER_CONFIG),
+)
+
+
+def _found(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
+    path = fileio.expanded(model)
+    if model and fileio.exists(path):
+        return kind.opened(path, label, None)
+    if not _is_hub_id(model):
         rule = "a model is a local folder or a hub id (owner/name)"
         raise ModelNotFoundError(Problem(rule, "neither", f"model {label!r}, path {model}", "check the path"))
-    cached = _from_cache(model, revision, label)
-    if isinstance(cached, Checkpoint):
+    cached = _from_cache(model, revision, label, kind)
+    if cached is not None and not isinstance(cached, CheckpointError):
         return cached
     try:
-        return _from_hub(model, revision, label)
+        return _from_hub(model, revision, label, kind)
     except ModelNotFoundError as error:
         raise ModelNotFoundError((*error.problems, *(cached.problems if cached else ()))) from error
 
 
-def download(remote: Checkpoint) -> Checkpoint:
-    """Fetch the weights and small files of a checkpoint that `resolve` found on the hub, and open it locally.
+def _is_hub_id(model: str) -> bool:
+    """Whether the hub could have a model of that name: of plain characters, and as huggingface_hub asks beyond that."""
+    if not _HUB_ID.fullmatch(model):
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
-    Files that are in the cache already are not fetched again; an interrupted download goes on.
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
+
+
+def download(remote: Checkpoint, label: str | None = None) -> Checkpoint:
+    """Fetch the weights and small files of a checkpoint that `resolve` found on the hub, and open that commit locally.
+
+    label: another name for it. Files that are in the cache already are not fetched again; an interrupted download goes
+    on.
     Raises ModelNotFoundError if the hub cannot be reached, CheckpointError if what came is broken.
     """
     from huggingface_hub import snapshot_download
@@ -65,7 +117,19 @@ def download(remote: Checkpoint) -> Checkpoint:
         # by the name asked for, so that the cache learns which commit it means; then the commit that was planned
         snapshot_download(origin.model, revision=origin.revision, allow_patterns=["config.json"])
         folder = snapshot_download(origin.model, revision=origin.commit, allow_patterns=wanted, ignore_patterns=["*/*"])
-    return _open_snapshot(Path(folder), origin.model, origin.revision, remote.label)
+    return _open_snapshot(Path(folder), origin.model, origin.revision, label or remote.label, _CHECKPOINT)
+
+
+def download_adapter(remote: Adapter) -> Adapter:
+    """Fetch the two files of an adapter that `resolve_adapter` found on the hub, and open it locally; as `download`."""
+    from huggingface_hub import snapshot_download
+
+    origin = remote.origin
+    assert origin is not None, "an adapter that is not from the hub"
+    with _told(origin.model, remote.label):
+        snapshot_download(origin.model, revision=origin.revision, allow_patterns=[ADAPTER_CONFIG])  # as `download` does
+        folder = snapshot_download(origin.model, revision=origin.commit, allow_patterns=[ADAPTER, ADAPTER_CONFIG])
+    return _open_snapshot(Path(folder), origin.model, origin.revision, remote.label, _ADAPTER)
 
 
 def fetch_small(remote: Checkpoint) -> None:
@@ -83,7 +147,7 @@ def fetch_small(remote: Checkpoint) -> None:
         )
 
 
-def _from_cache(model: str, revision: str | None, label: str) -> Checkpoint | CheckpointError | None:
+def _from_cache(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T | CheckpointError | None:
     """The snapshot the cache holds, what is wrong with it (it may be there in part), or None without one."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -93,25 +157,25 @@ def _from_cache(model: str, revision: str | None, label: str) -> Checkpoint | Ch
             model,
             revision=revision,
             local_files_only=True,
-            allow_patterns=["*.safetensors", *SMALL_FILES],
+            allow_patterns=[*kind.files],
             ignore_patterns=["*/*"],
         )
-        return _open_snapshot(Path(folder), model, revision, label)
+        return _open_snapshot(Path(folder), model, revision, label, kind)
     except LocalEntryNotFoundError:
         return None
     except CheckpointError as error:
         return error
 
 
-def _open_snapshot(folder: Path, model: str, revision: str | None, label: str) -> Checkpoint:
+def _open_snapshot(folder: Path, model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
     """Open a folder of the hub's cache. Weight files are links there, named after their sha256."""
     blobs = {file.name: file.resolve().name for file in folder.glob("*.safetensors")}
     digests = {name: blob for name, blob in sorted(blobs.items()) if _SHA256.fullmatch(blob)}
     origin = Origin(model, revision, folder.name, MappingProxyType(digests))
-    return open_checkpoint(folder, label, origin=origin)
+    return kind.opened(folder, label, origin)
 
 
-def _from_hub(model: str, revision: str | None, label: str) -> Checkpoint:
+def _from_hub(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
     from huggingface_hub import HfApi
 
     with _told(model, label):
@@ -122,7 +186,7 @@ def _from_hub(model: str, revision: str | None, label: str) -> Checkpoint:
         digests = {name: lfs.sha256 for name, lfs in sorted(weights.items()) if lfs is not None}
         folder = HubFolder(model, commit, {file.rfilename: file.size or 0 for file in files})
         origin = Origin(model, revision, commit, MappingProxyType(digests))
-        return load_checkpoint(folder, label, origin=origin, is_local=False)
+        return kind.loaded(folder, label, origin)
 
 
 @contextlib.contextmanager

@@ -7,18 +7,21 @@ it may not lead out of the folder.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from mixmerge.checkpoint.folder import Folder
-from mixmerge.checkpoint.problems import ProblemList, shorten
+from mixmerge.checkpoint.problems import LISTED, ProblemList, shorten
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
 from mixmerge.errors import CheckpointError, Problem
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
+ADAPTER: Final = "adapter_model.safetensors"
+ADAPTER_CONFIG: Final = "adapter_config.json"
 MAX_INDEX: Final = 100_000_000  # bytes
 
 _SUFFIX: Final = ".safetensors"
@@ -49,7 +52,9 @@ def find_weights(folder: Folder, sizes: Mapping[str, int], where: str) -> Weight
         return found
     if SINGLE in sizes:
         return WeightFiles((SINGLE,), None, None)
-    names = tuple(sorted(name for name in sizes if name.endswith(_SUFFIX)))
+    names = tuple(sorted(name for name in sizes if name.endswith(_SUFFIX) and name != ADAPTER))
+    if not names and ADAPTER_CONFIG in sizes:
+        raise CheckpointError(_adapter_alone(folder, where))
     if not names:
         raise CheckpointError(_no_weights(folder, sizes, where))
     _check_numbering(folder, names, where)
@@ -122,11 +127,16 @@ def _plain(name: str) -> bool:
 def _check_numbering(folder: Folder, names: Sequence[str], where: str) -> None:
     """Without an index, the numbers in the names ("-00001-of-00003") tell whether a shard is missing."""
     problems = ProblemList(f"{where}, folder {folder.root}")
+    present = set(names)
     shards = [match for name in names if (match := _SHARD.fullmatch(name))]
-    for stem, total in sorted({(match["stem"], match["total"]) for match in shards}):
+    for (stem, total), count in sorted(Counter((match["stem"], match["total"]) for match in shards).items()):
+        if int(total) > count + LISTED:
+            found, cure = f"{count} of {stem}*-of-{total}{_SUFFIX}", "download the missing files"
+            problems.add(f"a model of {int(total)} files has all of them", found, cure=cure)
+            continue
         for number in range(1, int(total) + 1):
             name = f"{stem}{number:05d}-of-{total}{_SUFFIX}"
-            if name not in names:
+            if name not in present:
                 cure = "download the missing file; the download was probably interrupted"
                 problems.add(f"a model of {int(total)} files has all of them", f"no {name!r}", cure=cure)
     problems.raise_if_any()
@@ -136,6 +146,12 @@ def _two_sets(folder: Folder, index: str, where: str) -> Problem:
     found = f"{SINGLE}, and {index} which names other files"
     cure = "remove the set of files that is out of date"
     return Problem("a model has one set of weights", found, f"{where}, folder {folder.root}", cure)
+
+
+def _adapter_alone(folder: Folder, where: str) -> Problem:
+    rule = "a model has all its weights; an adapter is named beside its base"
+    cure = f"write BASE+{folder.root}, with the model it was trained on for BASE"
+    return Problem(rule, f"{ADAPTER_CONFIG}: this is an adapter", f"{where}, folder {folder.root}", cure)
 
 
 def _no_weights(folder: Folder, sizes: Mapping[str, int], where: str) -> Problem:

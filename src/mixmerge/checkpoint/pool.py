@@ -1,4 +1,4 @@
-"""A bounded number of open files, opened when first needed and shared by all threads.
+"""A bounded number of open files over all models, opened when first needed and shared by all threads.
 
 It knows paths and descriptors, and closes the file unused for longest when there are too many; it reads and
 writes nothing itself.
@@ -7,13 +7,27 @@ writes nothing itself.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, final
 
-MAX_OPEN: Final = 32  # a model of 200 shards beside four others stays below every system's limit
+MAX_OPEN: Final = 64  # of all pools together: a merge of forty models stays below every system's limit
+_SHARE: Final = 4  # at most this part of what the process may open
+
+_Key = tuple[int, Path]
+
+
+def allowed() -> int:
+    """How many unused files are kept open: fewer where the system allows few (256 on macOS)."""
+    try:
+        import resource
+    except ImportError:
+        return MAX_OPEN
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN if soft == resource.RLIM_INFINITY else min(MAX_OPEN, max(soft // _SHARE, 1))
 
 
 class _Open:
@@ -27,39 +41,57 @@ class _Open:
 
 
 @final
-class FilePool:
-    """Open files by path. `opener` makes the descriptor; at most `limit` unused ones are kept."""
+class Shelf:
+    """The open files of any number of pools. limit: of unused ones that are kept; None as many as `allowed`."""
 
-    __slots__ = ("_files", "_limit", "_lock", "_opener")
+    __slots__ = ("_limit", "files", "lock")
 
-    def __init__(self, opener: Callable[[Path], int], *, limit: int = MAX_OPEN) -> None:
-        self._opener = opener
+    def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
-        self._files: dict[Path, _Open] = {}  # least recently used first
+        self.lock = threading.Lock()
+        self.files: dict[_Key, _Open] = {}  # least recently used first
+
+    def shrink(self) -> None:
+        """Close what is too much. The lock is held."""
+        excess = len(self.files) - (allowed() if self._limit is None else self._limit)
+        if excess > 0:
+            for key in [key for key, entry in self.files.items() if entry.users == 0][:excess]:
+                os.close(self.files.pop(key).fd)
+
+
+_SHELF: Final = Shelf()
+_NUMBERS: Final = itertools.count()
+
+
+@final
+class FilePool:
+    """Open files by path. `opener` makes the descriptor. shelf: where they are kept; one for the process if None."""
+
+    __slots__ = ("_number", "_opener", "_shelf")
+
+    def __init__(self, opener: Callable[[Path], int], shelf: Shelf | None = None) -> None:
+        self._opener = opener
+        self._shelf = _SHELF if shelf is None else shelf
+        self._number = next(_NUMBERS)  # not the object's id, which another may have after it
 
     @contextlib.contextmanager
     def borrow(self, path: Path) -> Iterator[int]:
         """A descriptor of `path`, open at least as long as the block lasts. Raises OSError as the opener does."""
-        with self._lock:
-            entry = self._files.pop(path, None) or _Open(self._opener(path))
-            self._files[path] = entry
+        shelf, key = self._shelf, (self._number, path)
+        with shelf.lock:
+            entry = shelf.files.pop(key, None) or _Open(self._opener(path))
+            shelf.files[key] = entry
             entry.users += 1
         try:
             yield entry.fd
         finally:
-            with self._lock:
+            with shelf.lock:
                 entry.users -= 1
-                self._shrink()
-
-    def _shrink(self) -> None:
-        excess = len(self._files) - self._limit
-        if excess > 0:
-            for path in [path for path, entry in self._files.items() if entry.users == 0][:excess]:
-                os.close(self._files.pop(path).fd)
+                shelf.shrink()
 
     def close(self) -> None:
-        """Close every file. No thread may be using one."""
-        with self._lock:
-            while self._files:
-                os.close(self._files.popitem()[1].fd)
+        """Close every file of this pool. No thread may be using one."""
+        files = self._shelf.files
+        with self._shelf.lock:
+            for key in [key for key in files if key[0] == self._number]:
+                os.close(files.pop(key).fd)

@@ -6,13 +6,14 @@ and does not care whether the files are on this disk until their data is asked f
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,12 @@ from mixmerge.checkpoint.index import WeightFiles, find_weights
 from mixmerge.checkpoint.pool import FilePool
 from mixmerge.checkpoint.problems import DAMAGED, ProblemList, shorten
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
-from mixmerge.errors import CheckpointError, ModelNotFoundError, Problem
+from mixmerge.errors import CheckpointError, ModelNotFoundError, Problem, UnreadableError
 
-__all__ = ["Checkpoint", "Origin", "TensorSpan", "load_checkpoint", "open_checkpoint", "quantisation"]
+if TYPE_CHECKING:
+    from mixmerge.checkpoint.lora import Adaptation
+
+__all__ = ["Checkpoint", "Origin", "TensorSpan", "load_checkpoint", "open_checkpoint", "quantisation", "read_header"]
 
 CONFIG: Final = "config.json"
 MAX_CONFIG: Final = 16_000_000  # bytes
@@ -60,10 +64,11 @@ class Checkpoint:
 
     label: how the recipe names it. folder: where its files are, or would be if `is_local` is false. tensors:
     by name, in the order of files and bytes. config: config.json, None where there is none. files: weight
-    files. origin: None for a folder that is not from the hub's cache.
+    files. origin: None for a folder that is not from the hub's cache. weights_here: whether these files are on this
+    disk. adaptation: what a LoRA adapter changes on the way; None without one.
     """
 
-    __slots__ = ("_pool", "config", "files", "folder", "is_local", "label", "origin", "tensors")
+    __slots__ = ("_pool", "adaptation", "config", "files", "folder", "label", "origin", "tensors", "weights_here")
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Checkpoint:
         files: tuple[Path, ...],
         origin: Origin | None = None,
         is_local: bool = True,
+        adaptation: Adaptation | None = None,
     ) -> None:
         self.label = label
         self.folder = folder
@@ -82,22 +88,46 @@ class Checkpoint:
         self.config = config
         self.files = files
         self.origin = origin
-        self.is_local = is_local
+        self.weights_here = is_local
+        self.adaptation = adaptation
         self._pool = FilePool(fileio.open_read)
 
     def __repr__(self) -> str:
         return f"Checkpoint({self.label!r}, {len(self.tensors)} tensors in {str(self.folder)!r})"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all that is read is on this disk, an adapter's files too."""
+        return self.weights_here and (self.adaptation is None or self.adaptation.adapter.is_local)
+
+    @property
+    def all_files(self) -> tuple[Path, ...]:
+        """Every file that decides the weights: an adapter's too."""
+        return self.files if self.adaptation is None else (*self.files, *self.adaptation.adapter.files)
+
+    def adapted(self, label: str, tensors: Mapping[str, TensorSpan], adaptation: Adaptation) -> Checkpoint:
+        """The same files seen through an adapter. tensors: with those it replaces."""
+        return Checkpoint(
+            label=label,
+            folder=self.folder,
+            tensors=MappingProxyType(dict(tensors)),
+            config=self.config,
+            files=self.files,
+            origin=self.origin,
+            is_local=self.weights_here,
+            adaptation=adaptation,
+        )
+
     def identity(self) -> list[tuple[str, int, int]]:
-        """(name, bytes, time of last change in ns) of each weight file: the same list, the same weights."""
-        stats = [(file.name, file.stat()) for file in self.files]
+        """(name, bytes, time of last change in ns) of each of `all_files`: the same list, the same weights."""
+        stats = [(file.name, file.stat()) for file in self.all_files]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
     def read_into(self, span: TensorSpan, first: int, count: int, out: npt.NDArray[np.uint8]) -> None:
         """Read elements `first` to `first + count` of a tensor, as raw bytes. Any thread, at any time.
 
         out: contiguous, of count * span.dtype.itemsize bytes.
-        Raises CheckpointError if the file ends too early or cannot be read.
+        Raises UnreadableError if the file ends too early or cannot be read.
         """
         offset, size = span.byte_range(first, count)
         assert out.nbytes == size, "a buffer of another size than the elements"
@@ -105,13 +135,17 @@ class Checkpoint:
             with self._pool.borrow(span.file) as fd:
                 fileio.read_exact(fd, out, offset)
         except EOFError as error:
-            raise self._unreadable(span, "the file has changed since it was opened", error) from error
+            rule, cure = "a file stays as it is while it is read", "put back the file as it was"
+            raise self._unreadable(span, rule, error, cure) from error
         except OSError as error:
-            raise self._unreadable(span, "a weight file can be read", error) from error
+            cure = "check the disk and the network"
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                cure = "allow more open files (ulimit -n 1024)"
+            raise self._unreadable(span, "a weight file can be read", error, cure) from error
 
-    def _unreadable(self, span: TensorSpan, rule: str, error: Exception) -> CheckpointError:
+    def _unreadable(self, span: TensorSpan, rule: str, error: Exception, cure: str) -> UnreadableError:
         place = f"model {self.label!r}, file {span.file}, tensor {shorten(span.name)}"
-        return CheckpointError(Problem(rule, str(error), place, DAMAGED))
+        return UnreadableError(Problem(rule, str(error), place, cure))
 
     def close(self) -> None:
         """Close the files. Reading again opens them again."""
@@ -183,7 +217,7 @@ def _read_headers(
 
     def read(name: str) -> tuple[TensorSpan, ...] | CheckpointError:
         try:
-            return _read_header(folder, name, sizes[name], f"{where}, file {folder.place(name)}")
+            return read_header(folder, name, sizes[name], f"{where}, file {folder.place(name)}")
         except CheckpointError as error:
             return error
 
@@ -194,7 +228,8 @@ def _read_headers(
     return headers, [problem for error in errors for problem in error.problems]
 
 
-def _read_header(folder: Folder, name: str, size: int, place: str) -> tuple[TensorSpan, ...]:
+def read_header(folder: Folder, name: str, size: int, place: str) -> tuple[TensorSpan, ...]:
+    """The tensors of one safetensors file of `size` bytes. place: how errors name it. Raises CheckpointError."""
     try:
         head = folder.read(name, 0, min(size, _GUESS))
         needed = header_size(head, size, place)

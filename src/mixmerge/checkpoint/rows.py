@@ -27,6 +27,12 @@ OWN_MEAN: Final = -1
 OWNERS_MEAN: Final = -2
 """A choice: the mean of the row in every tensor that has one."""
 
+ZEROS: Final = -3
+"""A choice: zeros."""
+
+SEEN_MEAN: Final = -4
+"""A choice: the mean of the first rows as they are seen, as many as the view is told."""
+
 STEP: Final = 65_536
 """Elements converted or added up at once."""
 
@@ -40,13 +46,14 @@ class RowView:
 
     tensors: (checkpoint, span) of each that rows may come from; own: position of the one this is a view of. maps: for
     each, the row that stands for each wanted row, (rows,) int64, -1 where it has none. choice: for each wanted row the
-    position of the tensor it is copied from, or OWN_MEAN, or OWNERS_MEAN, (rows,) int16.
+    position of the tensor it is copied from, or OWN_MEAN, OWNERS_MEAN, ZEROS or SEEN_MEAN, (rows,) int16. seen: how
+    many rows SEEN_MEAN is of; none of them is that mean itself.
 
-    Means are taken in float64: of a tensor's own rows in order, STEP elements or one row at a time; rounded to float32,
-    then to the dtype of the tensor. Rows of tensors of another dtype are rounded to it.
+    Means are taken in float64: of rows in order, STEP elements or one row at a time; rounded to float32, then to the
+    dtype of the tensor. Rows of tensors of another dtype are rounded to it.
     """
 
-    __slots__ = ("_choice", "_lock", "_maps", "_mean", "_own", "_span", "_tensors", "_width")
+    __slots__ = ("_choice", "_lock", "_maps", "_means", "_own", "_seen", "_span", "_tensors", "_width")
 
     def __init__(
         self,
@@ -54,15 +61,18 @@ class RowView:
         own: int,
         maps: Sequence[Numbers],
         choice: npt.NDArray[np.int16],
+        seen: int = 0,
     ) -> None:
+        assert not (choice[:seen] == SEEN_MEAN).any(), "a mean of rows is none of them"
         self._tensors = tuple(tensors)
         self._own = own
         self._span = self._tensors[own][1]
         self._width = math.prod(self._span.shape[1:])
         self._maps = tuple(maps)
         self._choice = choice
-        self._mean: npt.NDArray[np.uint8] | None = None
-        self._lock = threading.Lock()
+        self._seen = seen
+        self._means: dict[int, npt.NDArray[np.uint8]] = {}
+        self._lock = threading.RLock()  # a mean of rows seen may need the mean of the tensor's own
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,13 +86,15 @@ class RowView:
 
     @property
     def held(self) -> int:
-        """Bytes kept in memory for this view alone: choices and the mean."""
-        return self._choice.nbytes + 24 * self._width
+        """Bytes of memory for this view alone: its choices, two means at most, and the rows that taking one holds."""
+        return self._choice.nbytes + 48 * self._width
 
     @property
     def mean_bytes(self) -> int:
-        """Bytes read once for the mean of the tensor's own rows."""
-        return self._span.nbytes if (self._choice == OWN_MEAN).any() else 0
+        """Bytes read once for means of many rows."""
+        own = self._span.nbytes if (self._choice == OWN_MEAN).any() else 0
+        seen = self._seen * self._width * self._span.dtype.itemsize if (self._choice == SEEN_MEAN).any() else 0
+        return own + seen
 
     def read_into(self, first: int, count: int, out: npt.NDArray[np.uint8]) -> None:
         """Elements `first` to `first + count` as raw bytes of the tensor's dtype; as `Checkpoint.read_into`.
@@ -116,7 +128,10 @@ class RowView:
         if chosen >= 0:
             self._copy(chosen, int(self._maps[chosen][row]) * self._width + skip, count, out)
             return
-        whole = self._own_mean() if chosen == OWN_MEAN else self._owners_mean(row)
+        if chosen == ZEROS:
+            out[:] = 0
+            return
+        whole = self._owners_mean(row) if chosen == OWNERS_MEAN else self._mean(chosen)
         size = self._span.dtype.itemsize
         out[:] = whole[skip * size : (skip + count) * size]
 
@@ -130,19 +145,26 @@ class RowView:
             values = _read(model, span, first + done, min(STEP, count - done))
             out[done * size : (done + len(values)) * size] = _rounded(values, dtype)
 
-    def _own_mean(self) -> npt.NDArray[np.uint8]:
-        """Computed once, by the first thread that asks."""
+    def _mean(self, kind: int) -> npt.NDArray[np.uint8]:
+        """OWN_MEAN or SEEN_MEAN, computed once, by the first thread that asks."""
         with self._lock:
-            if self._mean is None:
-                model, span = self._tensors[self._own]
-                rows, total = span.shape[0], np.zeros(self._width)
+            if kind not in self._means:
+                rows, total = self._seen if kind == SEEN_MEAN else self._span.shape[0], np.zeros(self._width)
                 step = max(1, STEP // self._width)
                 for row in range(0, rows, step):
-                    count = min(step, rows - row) * self._width
-                    values = _read(model, span, row * self._width, count)
+                    first, count = row * self._width, min(step, rows - row) * self._width
+                    values = self._as_seen(first, count) if kind == SEEN_MEAN else self._as_stored(first, count)
                     total += np.add.reduce(values.astype(np.float64).reshape(-1, self._width), axis=0)
-                self._mean = _rounded(total / max(rows, 1), self._span.dtype)
-        return self._mean
+                self._means[kind] = _rounded(total / max(rows, 1), self._span.dtype)
+            return self._means[kind]
+
+    def _as_stored(self, first: int, count: int) -> npt.NDArray[Any]:
+        return _read(*self._tensors[self._own], first, count)
+
+    def _as_seen(self, first: int, count: int) -> npt.NDArray[Any]:
+        raw = np.empty(count * self._span.dtype.itemsize, np.uint8)
+        self.read_into(first, count, raw)
+        return raw.view(self._span.dtype.numpy)
 
     def _owners_mean(self, row: int) -> npt.NDArray[np.uint8]:
         total, owners = np.zeros(self._width), 0

@@ -17,9 +17,9 @@ class MalformedJsonError(ValueError):
 def parse_json(text: bytes, *, lenient: bool = False) -> object:
     """The value `text` states. Raises MalformedJsonError.
 
-    Names given twice, NaN, infinities and half characters are refused. lenient: names given twice and
-    non-finite numbers are taken as Python's json takes them (people write config.json by hand, and some
-    models state infinities).
+    Names given twice, names with half characters, NaN and infinities are refused; half characters in values are not.
+    lenient: only text that is no JSON is refused, and the rest is taken as Python's json takes it (people write
+    config.json by hand, and some models state infinities).
     """
     try:
         decoded = text.decode("utf-8")

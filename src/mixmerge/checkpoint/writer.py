@@ -7,10 +7,8 @@ business.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +28,8 @@ __all__ = [
     "CheckpointWriter",
     "ShardLayout",
     "TensorSpec",
-    "check_target",
     "index_bytes",
     "lay_out",
-    "partial_folder",
-    "publish",
 ]
 
 METADATA: Final[Mapping[str, str]] = MappingProxyType({"format": "pt"})  # transformers asks for it
@@ -225,60 +220,3 @@ def _differences(folder: Path, layout: ShardLayout) -> list[Problem]:
         if file.read(len(layout.header)) != layout.header:
             return [Problem(rule, "a header that states other tensors", str(path), cure)]
     return []
-
-
-def partial_folder(out: Path) -> Path:
-    """Where a model is written until it is complete: beside `out`, on the same disk."""
-    return out.with_name(out.name + ".partial")
-
-
-def publish(partial: Path, out: Path, overwrite: bool) -> None:
-    """Give the finished folder `partial` the name `out`, both in one parent folder.
-
-    overwrite: a model that has the name `out` is moved aside, and removed once the new one has its name; if
-    that fails it is moved back. Raises OutputError if `out` exists and may not be overwritten or is no model,
-    OSError as the system does.
-    """
-    check_target(out, overwrite)
-    fileio.sync_folder(partial)
-    aside = _move_aside(out)
-    try:
-        partial.rename(out)
-    except BaseException:
-        if aside is not None:
-            aside.rename(out)
-        raise
-    fileio.sync_folder(out.parent)
-    if aside is not None:
-        _remove_all(aside)
-
-
-def check_target(out: Path, overwrite: bool) -> None:
-    """Refuse to replace anything without leave, and with leave anything but a model or an empty folder."""
-    if not os.path.lexists(out):
-        return
-    if not overwrite:
-        rule, cure = "the output folder does not exist yet", "choose another folder, or allow overwriting"
-        raise OutputError(Problem(rule, "something of that name", str(out), cure))
-    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else [""]
-    if names and not any(name == "config.json" or name.endswith(".safetensors") for name in names):
-        rule = "overwriting replaces a whole folder, so it must be a model or empty"
-        found = f"a folder with {names[0]!r} in it, without weights" if out.is_dir() else "a file"
-        raise OutputError(Problem(rule, found, str(out), "choose another folder"))
-
-
-def _move_aside(out: Path) -> Path | None:
-    if not os.path.lexists(out):
-        return None
-    aside = out.with_name(f"{out.name}.replaced-{os.getpid()}")
-    out.rename(aside)
-    return aside
-
-
-def _remove_all(path: Path) -> None:
-    """Remove a folder, or a link to one. What cannot be removed stays under its temporary name."""
-    with contextlib.suppress(OSError):
-        if path.is_symlink():
-            path.unlink()
-        else:
-            shutil.rmtree(path)

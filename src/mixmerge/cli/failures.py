@@ -9,8 +9,8 @@ import sys
 import traceback
 from typing import Final
 
-from mixmerge.cli.terminal import painted
-from mixmerge.errors import MixmergeError, Problem
+from mixmerge.cli.terminal import Colour, painted
+from mixmerge.errors import MixmergeError, Problem, legible, listed
 
 REFUSED: Final = 2
 FAILED: Final = 1
@@ -38,14 +38,14 @@ def exit_code(error: BaseException, *, debug: bool = False) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         cure = error.cure if isinstance(error, StoppedError) else ""
-        _print(str(Problem(painted("stopped", "bold"), cure=cure)))
+        _print(_painted(Problem("stopped", cure=cure), "bold"))
         return STOPPED
     _print(_unexpected(error, debug))
     return FAILED
 
 
 def _tell(error: MixmergeError) -> None:
-    for problem in error.problems:
+    for problem in listed(error.problems):
         _print(painted_problem(problem) + "\n")
     count = len(error.problems)
     verdict = "refused" if error.exit_code == REFUSED else "failed"
@@ -54,15 +54,19 @@ def _tell(error: MixmergeError) -> None:
 
 def painted_problem(problem: Problem) -> str:
     """A problem's block, its rule in red on a terminal."""
+    return _painted(problem, "red")
+
+
+def _painted(problem: Problem, colour: Colour) -> str:
     rule, _, rest = str(problem).partition("\n")
-    return painted(rule, "red") + ("\n" + rest if rest else "")
+    return painted(rule, colour) + ("\n" + rest if rest else "")
 
 
 def _unexpected(error: BaseException, debug: bool) -> str:
     if isinstance(error, OSError):
-        return f"failed: {error}" + ("" if debug else " (--debug shows where)")
+        return f"failed: {legible(str(error))}" + ("" if debug else " (--debug shows where)")
     hint = "" if debug else "; this should not happen: --debug shows where, please report it"
-    words = str(error).partition("\n")[0]
+    words = legible(str(error).partition("\n")[0])
     return f"failed: {type(error).__name__}{': ' * bool(words)}{words}{hint}"
 
 

@@ -16,6 +16,7 @@ from mixmerge.cli.options import RecipeOptions, WorkOptions
 from mixmerge.cli.plan_text import ratio_lines
 from mixmerge.cli.progress import Meter, shown
 from mixmerge.cli.sizes import bytes_text, mib_text, parse_size
+from mixmerge.errors import legible
 
 if TYPE_CHECKING:
     from mixmerge.planning import Plan
@@ -62,7 +63,7 @@ def merge(
 
 def _tell_notes(plan: Plan) -> None:
     for note in plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {legible(note)}", file=sys.stderr)
 
 
 def _way_on(out: Path) -> str:
@@ -80,9 +81,9 @@ def _print_result(record: Mapping[str, Any], wanted: Asked, meter: Meter) -> Non
     files = sorted(out.glob("*.safetensors"))
     size = sum(file.stat().st_size for file in files)
     tensors = f"{len(record['output'])} tensors, {len(files)} file{'s' * (len(files) != 1)}"
-    print(f"merged    {out}: {bytes_text(size)}, {tensors}")
+    print(f"merged    {legible(str(out))}: {bytes_text(size)}, {tensors}")
     for line in ratio_lines(record["ratios"], record["sources"], record["ratio_law"], record["seed"]):
-        print(line)
+        print(legible(line))
     rate = bytes_text(meter.nbytes / max(meter.seconds, 1e-9))
     print(f"time      {meter.seconds:.1f} s, {rate}/s read and written")
     peak = _peak_memory()

@@ -97,7 +97,7 @@ def _kind(parameter: Parameter) -> str:
         return "true or false"
     if parameter.kind == "choice":
         return " or ".join(parameter.choices)
-    kind = "a whole number" if parameter.kind == "integer" else "a number"
+    kind = "a number"
     low, high = parameter.low, parameter.high
     if math.isfinite(low) and math.isfinite(high):
         return f"{kind} from {low:g} to {high:g}"

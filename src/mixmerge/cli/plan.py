@@ -12,7 +12,7 @@ import typer
 from mixmerge.cli.asked import asked
 from mixmerge.cli.options import RecipeOptions, WorkOptions
 from mixmerge.cli.sizes import parse_size
-from mixmerge.errors import MixmergeError
+from mixmerge.errors import MixmergeError, legible
 
 
 def plan(
@@ -48,7 +48,7 @@ def plan(
         else:
             from mixmerge.cli.plan_text import plan_text
 
-            print(plan_text(planned))
+            print(legible(plan_text(planned)))
 
 
 def _tell_what_stands_there(out: Path | None) -> None:
@@ -62,4 +62,4 @@ def _tell_what_stands_there(out: Path | None) -> None:
         check_place(out, resume=False, overwrite=False)
     except OutputError as error:
         for problem in error.problems:
-            print(f"note: {problem.rule}: {problem.place}; {problem.cure}", file=sys.stderr)
+            print(legible(f"note: {problem.rule}: {problem.place}; {problem.cure}"), file=sys.stderr)

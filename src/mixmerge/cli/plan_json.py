@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mixmerge.errors import MixmergeError
 
 if TYPE_CHECKING:
-    from mixmerge.cli.plan_view import ModelView
+    from mixmerge.cli.plan_view import AdapterView, ModelView
     from mixmerge.methods import Number
     from mixmerge.planning import Plan
 
@@ -76,6 +76,21 @@ def _model(view: ModelView, parameters: Mapping[str, Sequence[Number]]) -> dict[
         "bytes": view.nbytes,
         "dtypes": dict(view.dtypes),
         "parameters": _parameters(parameters),
+        "adapter": None if view.adapter is None else _adapter(view.adapter),
+    }
+
+
+def _adapter(view: AdapterView) -> dict[str, Any]:
+    return {
+        "adapter": view.label,
+        "local": view.is_local,
+        "commit": view.commit,
+        "ranks": list(view.ranks),
+        "alphas": list(view.alphas),
+        "scales": list(view.scales),
+        "changed": view.changed,
+        "replaced": view.replaced,
+        "bytes": view.nbytes,
     }
 
 
@@ -105,7 +120,21 @@ def _vocabulary(plan: Plan) -> dict[str, Any] | None:
         "tokens": found.tokens,
         "rows": found.rows,
         "rule": "owners" if found.owners else "own mean",
-        "added": [{"token": one.token.content, "id": one.id, "model": labels[one.model]} for one in found.added],
+        "added": [
+            {"token": one.token.content, "id": one.id, "model": _label(labels, one.model)} for one in found.added
+        ],
+        "named": [
+            {
+                "token": one.token,
+                "id": one.id,
+                "model": _label(labels, one.model),
+                "row": None if one.model is None else one.row,
+                "force": one.force,
+            }
+            for one in found.named
+        ],
+        "special": {one.role: {"token": one.token, "id": one.id} for one in found.special},
+        "padding": found.rows - found.needed,
         "models": [
             {
                 "model": labels[one.model],
@@ -118,6 +147,10 @@ def _vocabulary(plan: Plan) -> dict[str, Any] | None:
             for one in found.models
         ],
     }
+
+
+def _label(labels: Sequence[str], model: int | None) -> str | None:
+    return None if model is None else labels[model]
 
 
 def _tokens(tokens: tuple[int, tuple[str, ...]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mixmerge.cli.sizes import bytes_text, mib_text
 
 if TYPE_CHECKING:
-    from mixmerge.cli.plan_view import ModelView
+    from mixmerge.cli.plan_view import AdapterView, ModelView
     from mixmerge.methods import Number
     from mixmerge.planning import Plan
 
@@ -66,6 +66,8 @@ def _read(plan: Plan) -> Iterator[str]:
     width = max(len(view.label) for view in views)
     for number, view in enumerate(views):
         yield _line("" if number else "read", f"{view.label:<{width}}  {_model(view)}")
+        if view.adapter is not None:
+            yield _line("", f"  with adapter {_adapter(view.adapter)}")
     passes = f"{plan.cost.passes} pass{'es' * (plan.cost.passes != 1)}"
     yield _line("", f"{bytes_text(plan.cost.read)} in {passes}")
 
@@ -78,6 +80,22 @@ def _model(view: ModelView) -> str:
     return f"{role}, {view.tensors} tensors, {bytes_text(view.nbytes)}, {dtypes}{commit}{remote}"
 
 
+def _adapter(view: AdapterView) -> str:
+    parts = [f"{view.label}:"]
+    if view.changed:
+        numbers = ("rank", view.ranks), ("alpha", view.alphas), ("scale", view.scales)
+        parts.append(f"LoRA of {', '.join(f'{name} {_spread(found)}' for name, found in numbers)},")
+        parts.append(f"added to {view.changed} tensor{'s' * (view.changed != 1)},")
+    if view.replaced:
+        parts.append(f"{view.replaced} tensor{'s' * (view.replaced != 1)} of its own,")
+    commit = f", commit {view.commit[:12]}" if view.commit else ""
+    return " ".join(parts) + f" {bytes_text(view.nbytes)}{commit}" + ", to be downloaded" * (not view.is_local)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{values[0]:.6g}" if len(values) == 1 else f"{values[0]:.6g} to {values[-1]:.6g}"
+
+
 def _tokens(plan: Plan) -> Iterator[str]:
     """How vocabularies are put in step, where they are not so already."""
     found = plan.vocabulary
@@ -85,7 +103,8 @@ def _tokens(plan: Plan) -> Iterator[str]:
         return
     labels = [model.label for model in plan.models]
     added = "".join(
-        f", then {one.token.content!r} of {labels[one.model]} as {one.id}" for one in found.added[:TOKENS_SHOWN]
+        f", then {one.token.content!r}{'' if one.model is None else f' of {labels[one.model]}'} as {one.id}"
+        for one in found.added[:TOKENS_SHOWN]
     )
     more = len(found.added) - TOKENS_SHOWN
     added += f" and {more} more" if more > 0 else ""
@@ -98,7 +117,17 @@ def _tokens(plan: Plan) -> Iterator[str]:
         parts += [f"no row for {_named(one.beyond)}, behind its last"] if one.beyond[0] else []
         yield _line("", f"{labels[one.model]}: {', '.join(parts)}")
     if any(one.missing[0] for one in found.models):
-        yield _line("", f"the row of a token a model lacks is {RULES[found.owners]}")
+        token = "any other token" if found.named else "a token"
+        yield _line("", f"the row of {token} a model lacks is {RULES[found.owners]}")
+    for named in found.named:
+        row = "zeros" if named.model is None else f"row {named.row:,} of {labels[named.model]}"
+        where = "every model" if named.force else "models that lack it"
+        yield _line("", f"{named.token!r} ({named.id:,}): {row} in {where}")
+    if found.rows > found.needed:
+        what = "the mean of its rows that have tokens" if found.owners else "the mean of its own rows"
+        yield _line("", f"rows {found.needed:,} to {found.rows - 1:,} round up to a multiple: in each model {what}")
+    if found.special:
+        yield _line("", ", ".join(f"{one.role}_token {one.token!r} ({one.id:,})" for one in found.special))
 
 
 def _named(tokens: tuple[int, tuple[str, ...]]) -> str:
@@ -157,7 +186,8 @@ def _write(plan: Plan) -> Iterator[str]:
 def _origins(plan: Plan) -> dict[str, list[str]]:
     """Model -> the files carried over from it."""
     found: dict[str, list[str]] = {}
-    folders = {model.folder: model.label for model in reversed(plan.models)}
+    models = sorted(plan.models, key=lambda model: model.adaptation is not None)
+    folders = {model.folder: model.label for model in reversed(models)}
     for name, path in plan.carried.items():
         found.setdefault(folders[path.parent], []).append(name)
     return found

@@ -6,8 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mixmerge.checkpoint import Adaptation
 from mixmerge.methods import Number
 from mixmerge.planning import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterView:
+    """A model's LoRA adapter. ranks, alphas, scales: distinct values, ascending. changed: tensors that it adds to;
+    replaced: tensors that are its own instead. nbytes: as stored."""
+
+    label: str
+    ranks: tuple[int, ...]
+    alphas: tuple[float, ...]
+    scales: tuple[float, ...]
+    changed: int
+    replaced: int
+    nbytes: int
+    commit: str | None
+    is_local: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,7 @@ class ModelView:
     dtypes: Mapping[str, int]
     commit: str | None
     is_local: bool
+    adapter: AdapterView | None = None
 
 
 def models_of(plan: Plan) -> tuple[ModelView, ...]:
@@ -34,8 +52,24 @@ def models_of(plan: Plan) -> tuple[ModelView, ...]:
         dtypes = Counter(span.dtype.name for span in spans)
         commit = None if model.origin is None else model.origin.commit
         nbytes = sum(span.nbytes for span in spans)
-        views.append(ModelView(model.label, roles, len(spans), nbytes, dtypes, commit, model.is_local))
+        adapter = None if model.adaptation is None else _adapter_of(model.adaptation)
+        views.append(ModelView(model.label, roles, len(spans), nbytes, dtypes, commit, model.weights_here, adapter))
     return tuple(views)
+
+
+def _adapter_of(found: Adaptation) -> AdapterView:
+    adapter, changes = found.adapter, found.changes
+    return AdapterView(
+        adapter.label,
+        tuple(sorted({one.rank for one in changes.values()})),
+        tuple(sorted({one.alpha for one in changes.values()})),
+        tuple(sorted({one.scale for one in changes.values()})),
+        len(changes),
+        len(found.replaced),
+        sum(span.nbytes for span in adapter.tensors.values()),
+        None if adapter.origin is None else adapter.origin.commit,
+        adapter.is_local,
+    )
 
 
 def shared_values(plan: Plan) -> Mapping[str, tuple[Number, ...]]:

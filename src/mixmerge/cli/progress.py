@@ -29,6 +29,7 @@ class Meter:
 
     @property
     def seconds(self) -> float:
+        """Since the command began to work."""
         return time.monotonic() - self._start
 
     def __call__(self, event: Event) -> None:

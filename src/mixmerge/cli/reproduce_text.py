@@ -59,6 +59,8 @@ def _job(found: Prepared, job: Job) -> Iterator[str]:
     yield f"{job.cell.merge.words}, {ARM_WORDS[job.arm]} ({job.cell.name})"
     if not job.wanted:
         yield "  merge   no: nothing of it is left to measure"
+    elif job.refused:
+        yield "  merge   refused: why is told below"
     elif job.cost is None:
         yield "  merge   bytes are not known before the models are here"
     else:
@@ -80,6 +82,8 @@ def _why(found: Prepared, job: Job, measure: str) -> str:
 def _disk(found: Prepared) -> str:
     if not any(job.wanted for job in found.jobs):
         return "none: no merge is made"
+    if any(job.refused for job in found.jobs):
+        return "not known: a merge is refused"
     if found.disk is None:
         return "not known before the models are here; for 13B in half precision 26 GB a merge"
     kept = "all merges are kept" if found.request.keep_models else "one merge at a time"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mixmerge.cli.progress import shown
+from mixmerge.errors import legible
 
 
 def verify(
@@ -16,10 +17,11 @@ def verify(
 ) -> None:
     """Recompute the fingerprint of every tensor in OUT and compare it with the record in OUT/mixmerge.json.
 
-    Exit code 0: all bytes are those that were written. 1: some differ, each is named. 2: OUT holds no record.
+    Exit code 0: all bytes are those that were written. 1: some differ, or a file is gone; each is named. 2: OUT holds
+    no record.
     """
     from mixmerge import api
 
     with shown(quiet=quiet) as meter:
         record = api.verify(out, threads=threads, listeners=[meter])
-    print(f"{out}: all {len(record['output'])} tensors have the bytes their record states")
+    print(f"{legible(out)}: all {len(record['output'])} tensors have the bytes their record states")

@@ -2,6 +2,17 @@
 
 from mixmerge.engine.events import Event, Listener, PassStarted, Progress, Restarted, TensorDone
 from mixmerge.engine.execute import Engine
+from mixmerge.engine.mapped import MappedFiles
 from mixmerge.engine.statistics import Statistics
 
-__all__ = ["Engine", "Event", "Listener", "PassStarted", "Progress", "Restarted", "Statistics", "TensorDone"]
+__all__ = [
+    "Engine",
+    "Event",
+    "Listener",
+    "MappedFiles",
+    "PassStarted",
+    "Progress",
+    "Restarted",
+    "Statistics",
+    "TensorDone",
+]

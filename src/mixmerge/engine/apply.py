@@ -7,10 +7,22 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from mixmerge.engine.blocks import Arena, Bytes, finished_bytes, nonfinite_error, pieces, read, refuse_nonfinite
+from mixmerge.engine.blocks import (
+    IN_PLACE,
+    Arena,
+    Bytes,
+    finished_bytes,
+    in_place,
+    nonfinite_error,
+    pieces,
+    read,
+    refuse_nonfinite,
+)
 from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
 from mixmerge.engine.fingerprint import Tally, chunk_digests
-from mixmerge.engine.lowering import coefficients, lower
+from mixmerge.engine.lowering import coefficients, lower, native
+from mixmerge.engine.mapped import MappedFiles
+from mixmerge.engine.masks import Masks
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
 from mixmerge.errors import CheckpointError, NonFiniteError, Problem
@@ -22,7 +34,7 @@ from mixmerge.sink import Sink
 class Applier:
     """One apply pass of a plan. skip: tensors that are already there, and the sum of signs each elected.
 
-    hashed: whether fingerprints are taken.
+    hashed: whether fingerprints are taken. files: mapped ones, masks: those at hand.
     """
 
     def __init__(
@@ -35,6 +47,8 @@ class Applier:
         *,
         skip: Mapping[str, int],
         hashed: bool = True,
+        files: MappedFiles | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self.plan = plan
         self.statistics = statistics
@@ -42,6 +56,8 @@ class Applier:
         self.kernels = kernels
         self.listen = listen
         self.hashed = hashed
+        self.files = files
+        self.masks = masks
         self.steps = [step for step in plan.steps if step.spec.name not in skip]
         self.elected = dict(skip)
         self._lock = threading.Lock()
@@ -61,50 +77,67 @@ class Applier:
                 empty = tally.add(0, 0, [b""] * (len(step.all_inputs) + 1))
                 assert empty is not None, "nothing is left of nothing"
                 self.listen(TensorDone(step.spec.name, empty[-1], empty[:-1]))
-            for first, count in pieces(step, self.plan.budget.block):
+            for first, count in pieces(step, self._block(step, low)):
                 yield _Job(step, low, first, count, tally)
+
+    def _block(self, step: Step, low: Lowered | None) -> int:
+        """Elements merged at once: more where neither inputs nor output go through a buffer."""
+        spec = step.spec
+        if low is None or not native(spec.dtype) or not in_place(self.plan, step, self.files):
+            return self.plan.budget.block
+        return self.plan.budget.block if self.sink.place(spec.name, 0, spec.count, spec.dtype) is None else IN_PLACE
 
     def _lowered(self, step: Step) -> Lowered | None:
         """None where bytes are only copied."""
-        same = step.method is None and all(item.span.dtype == step.spec.dtype for item in step.inputs)
+        same = step.method is None and all(item.dtype == step.spec.dtype for item in step.inputs)
         if same:
             return None
         numbers = coefficients(step, self.plan.ratios)
-        return lower(self.plan, step, numbers, self.statistics.of(step.spec.name), self.statistics.majority)
+        found, stays = self.statistics.of(step.spec.name), None if self.masks is None else self.masks.stays(step)
+        return lower(self.plan, step, numbers, found, self.statistics.majority, stays)
 
     def _work(self, job: _Job, arena: Arena) -> None:
         step, first, count = job.step, job.first, job.count
-        digests = read(self.plan, step, first, count, arena, hashed=self.hashed, stored=job.low is None)
-        data = self._copied(step, count, arena) if job.low is None else self._merged(job, job.low, arena)
-        self.sink.write(step.spec.name, first, step.spec.dtype, data)
+        digests = read(self.plan, step, first, count, arena, self.kernels, hashed=self.hashed, stored=job.low is None)
+        place = self.sink.place(step.spec.name, first, count, step.spec.dtype) if native(step.spec.dtype) else None
+        if job.low is None:
+            place, data = None, self._copied(step, count, arena)
+        else:
+            data = self._merged(job, job.low, arena, arena.out if place is None else place)
+        if place is None:
+            self.sink.write(step.spec.name, first, step.spec.dtype, data)
         self._account(job, digests, data)
 
-    def _merged(self, job: _Job, low: Lowered, arena: Arena) -> np.ndarray:
+    def _merged(self, job: _Job, low: Lowered, arena: Arena, out: Bytes) -> np.ndarray:
         step = job.step
         rule = "sum" if step.method is None else step.coefficients(self.plan.ratios).rule
-        elected = self.kernels.merge_block[rule](arena.rows, job.first, job.count, low, arena.out, *arena.scratch)
+        elected = self.kernels.merge_block[rule](arena.raw, job.first, job.count, low, out, *arena.scratch)
         with self._lock:
             self.elected[step.spec.name] = self.elected.get(step.spec.name, 0) + int(elected)
+        overflown = bool(arena.nonfinite[len(step.inputs) + 1])
         refuse_nonfinite(self.plan, step, arena.nonfinite)
-        data = finished_bytes(arena.out, step.spec.dtype, job.count)
-        self._refuse_overflow(step, data)
+        data = finished_bytes(out, step.spec.dtype, job.count)
+        self._refuse_overflow(step, data, overflown)
         return data
 
-    def _refuse_overflow(self, step: Step, data: np.ndarray) -> None:
-        """Narrow exponents overflow on finite inputs; BF16 and F32 have the inputs' range in all but name."""
-        if step.spec.dtype.name in ("F32", "BF16") or self.plan.allow_nonfinite:
+    def _refuse_overflow(self, step: Step, data: np.ndarray, overflown: bool) -> None:
+        """Finite inputs may give more than the output's dtype, or float32, can hold. overflown: the loops saw it."""
+        dtype = step.spec.dtype
+        if self.plan.allow_nonfinite:
             return
-        if not np.isfinite(data.view(step.spec.dtype.numpy)).all():
-            cure = "choose `dtype: bfloat16` or float32, or go on with --allow-nonfinite"
-            rule = f"every merged weight fits {step.spec.dtype.torch_name}"
-            raise NonFiniteError(Problem(rule, "overflow to infinity", f"tensor {step.spec.name}", cure))
+        if overflown or not (native(dtype) or np.isfinite(data.view(dtype.numpy)).all()):
+            wide = dtype.name in ("F32", "F64", "BF16")
+            cure = "choose smaller weights" if wide else "choose `dtype: bfloat16` or float32"
+            rule, found = f"every merged weight fits {dtype.torch_name}", "overflow to infinity, or no number"
+            place = f"tensor {step.spec.name}"
+            raise NonFiniteError(Problem(rule, found, place, f"{cure}, or go on with --allow-nonfinite"))
 
     def _copied(self, step: Step, count: int, arena: Arena) -> Bytes:
         """Bytes as they are; integers and bools must be the same in every input."""
         size = count * step.spec.dtype.itemsize
-        first: Bytes = arena.rows[0]
+        first: Bytes = arena.raw[0]
         self._refuse_nonfinite_copy(step, first[:size])
-        for row, item in zip(arena.rows[1:], step.all_inputs[1:], strict=False):
+        for row, item in zip(arena.raw[1:], step.all_inputs[1:], strict=False):
             if not np.array_equal(row[:size], first[:size]):
                 labels = [self.plan.models[one.model].label for one in (step.all_inputs[0], item)]
                 rule = f"tensors of {step.spec.dtype.torch_name} are the same in all models"

@@ -1,40 +1,63 @@
 """Blocks of elements through one thread's buffers: read, convert, hash, and hand to the loops.
 
-An arena belongs to one thread and is as large as the plan said; nothing here allocates with the size of a model.
+An arena belongs to one thread and is as large as the plan said; nothing here allocates with the size of a model. Where
+files are mapped, a block of one is looked at in its place, and the buffer stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from mixmerge.checkpoint import DType
+from mixmerge.engine.adapting import HeldFactors, add_change
 from mixmerge.engine.fingerprint import chunk_digests
 from mixmerge.engine.lowering import native
+from mixmerge.engine.mapped import MappedFiles
 from mixmerge.errors import NonFiniteError, Problem
-from mixmerge.kernels import SCRATCH, TILE
+from mixmerge.kernels import CHUNK, SCRATCH, TILE, Kernels
 from mixmerge.planning import Input, Plan, Step, arena_shape
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class Arena:
-    """One thread's buffers. rows: (inputs, bytes) raw input blocks; tiles, words, nonfinite: the loops' scratch."""
+IN_PLACE: Final = 64 * CHUNK
+"""Elements of a block that needs no buffer: few enough to share out, many enough for Python to be out of the way."""
 
-    def __init__(self, plan: Plan) -> None:
+
+class Arena:
+    """One thread's buffers.
+
+    rows: (inputs, bytes) raw input blocks. raw: what the loops look at, one row an input: those, or memory of `files`,
+    of mapped files. held: factors of adapters. tiles, words, nonfinite: the loops' scratch.
+    """
+
+    def __init__(self, plan: Plan, files: MappedFiles | None = None) -> None:
         inputs, row, out = arena_shape(plan.steps, plan.budget.block)
         self.rows = np.zeros((inputs, row), np.uint8)
+        self.raw: list[Bytes] = list(self.rows)
+        self.files = files
+        self.held = HeldFactors()
         self.out = np.zeros(out, np.uint8)
         self.tiles = np.zeros((inputs + 1 + SCRATCH, TILE), np.float32)
         self.words = np.zeros(TILE // 8, np.uint64)
-        self.nonfinite = np.zeros(inputs + 1, np.int64)
+        self.nonfinite = np.zeros(inputs + 2, np.int64)
 
     @property
     def scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The last three arguments of every kernel."""
         return self.tiles, self.words, self.nonfinite
+
+
+def in_place(plan: Plan, step: Step, files: MappedFiles | None) -> bool:
+    """Whether the loops look at every input where its file is mapped, so that no buffer bounds a block."""
+    inputs = step.all_inputs
+    return files is not None and all(
+        item.change is None and native(item.span.dtype) and files.row(plan, item, 0, step.spec.count) is not None
+        for item in inputs
+    )
 
 
 def pieces(step: Step, block: int) -> Iterator[tuple[int, int]]:
@@ -44,32 +67,49 @@ def pieces(step: Step, block: int) -> Iterator[tuple[int, int]]:
 
 
 def read(
-    plan: Plan, step: Step, first: int, count: int, arena: Arena, *, hashed: bool, stored: bool = False
+    plan: Plan,
+    step: Step,
+    first: int,
+    count: int,
+    arena: Arena,
+    kernels: Kernels,
+    *,
+    hashed: bool,
+    stored: bool = False,
 ) -> list[bytes]:
-    """Fill the arena's rows with a block of every input, sources first. hashed: the chunk digests of each.
+    """Have a block of every input in `arena.raw`, sources first. hashed: the chunk digests of each.
 
-    stored: leave bytes as they are; else dtypes the loops do not read become float32.
+    stored: leave bytes as they are; else dtypes the loops do not read become float32. What an adapter changes always
+    does; its digests are of the bytes before.
     """
-    return [
-        _read_input(plan, item, first, count, row, hashed=hashed, stored=stored)
-        for row, item in zip(arena.rows, step.all_inputs, strict=False)
-    ]
+    digests = []
+    for k, item in enumerate(step.all_inputs):
+        dtype, row = item.span.dtype, arena.rows[k]
+        direct = item.change is None and (stored or native(dtype) or dtype.kind != "float")
+        found = _stored(plan, item, first, count, arena.files, row if direct else None)
+        digests.append(chunk_digests(found, dtype.itemsize) if hashed else b"")
+        if not direct:
+            values = row[: count * 4].view(np.float32)
+            with np.errstate(over="ignore"):  # told as infinity by the loops
+                values[:] = found.view(dtype.numpy)
+            if item.change is not None:
+                add_change(plan, step, item, first, values, arena.held, kernels, arena.tiles[0])
+        arena.raw[k] = found if direct else row
+    return digests
 
 
-def _read_input(plan: Plan, item: Input, first: int, count: int, row: Bytes, *, hashed: bool, stored: bool) -> bytes:
-    dtype = item.span.dtype
-    size = count * dtype.itemsize
-    direct = stored or native(dtype) or dtype.kind != "float"
-    raw = row[:size] if direct else np.empty(size, np.uint8)
+def _stored(plan: Plan, item: Input, first: int, count: int, files: MappedFiles | None, buffer: Bytes | None) -> Bytes:
+    """The bytes of a block as a model has them: in its mapped file, else read, into the buffer if there is one."""
+    mapped = None if files is None else files.row(plan, item, first, count)
+    if mapped is not None:
+        return mapped
+    size = count * item.span.dtype.itemsize
+    raw = np.empty(size, np.uint8) if buffer is None else buffer[:size]
     if item.rows is None:
         plan.models[item.model].read_into(item.span, first, count, raw)
     else:
         item.rows.read_into(first, count, raw)
-    digest = chunk_digests(raw, dtype.itemsize) if hashed else b""
-    if not direct:
-        with np.errstate(over="ignore"):  # told as infinity by the loops
-            row[: count * 4].view(np.float32)[:] = raw.view(dtype.numpy)
-    return digest
+    return raw
 
 
 def finished_bytes(out: Bytes, dtype: DType, count: int) -> Bytes:

@@ -12,32 +12,48 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixmerge.engine.adapting import compile_changes
 from mixmerge.engine.apply import Applier
 from mixmerge.engine.blocks import Arena
 from mixmerge.engine.events import COMPILING, Event, Listener, PassStarted, Restarted
 from mixmerge.engine.lowering import coefficients, lower
+from mixmerge.engine.mapped import MappedFiles
+from mixmerge.engine.masks import Masks, wanted
 from mixmerge.engine.measure import Measurer
 from mixmerge.engine.statistics import Statistics
 from mixmerge.kernels import Kernels, load
-from mixmerge.planning import Plan, Step
+from mixmerge.planning import Plan, Step, changes
 from mixmerge.sink import Sink
 
 
 class Engine:
     """Buffers and kernels for plans of one shape; reused over many ratios of one recipe.
 
-    listeners are called from any thread, one at a time.
+    listeners are called from any thread, one at a time. files: for many passes over the same weights, which are then
+    mapped where that can be done, and random masks are kept; without it all is read into buffers and drawn in passing,
+    in the memory that was planned.
     """
 
-    def __init__(self, plan: Plan, listeners: Sequence[Listener] = (), kernels: Kernels | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        listeners: Sequence[Listener] = (),
+        kernels: Kernels | None = None,
+        *,
+        files: MappedFiles | None = None,
+    ) -> None:
         self.kernels = kernels or load()
-        self.arenas = [Arena(plan) for _ in range(plan.budget.threads)]
+        self.files = files
+        self.arenas = [Arena(plan, files) for _ in range(plan.budget.threads)]
+        self._masks: Masks | None = None
         self._listeners = tuple(listeners)
         self._lock = threading.Lock()
 
     def measure(self, plan: Plan) -> Statistics:
         """What must be known of whole tensors or the whole model. Does not depend on the plan's ratios."""
-        return Measurer(plan, self.kernels, self.arenas, self._tell).run()
+        self._prepare(plan)
+        self._compile_changes(plan)
+        return Measurer(plan, self.kernels, self.arenas, self._tell, self._masks).run()
 
     def apply(
         self,
@@ -53,6 +69,7 @@ class Engine:
         skip: tensors already written with these statistics, and the sum of signs each elected. Raises NonFiniteError,
         CheckpointError, and OSError as the sink does.
         """
+        self._compile_changes(plan)
         self._compile(plan, statistics)
         elected = self._pass(plan, statistics, sink, skip or {}, hashed=hashed)
         if statistics.proven:
@@ -64,6 +81,12 @@ class Engine:
             self._pass(plan, statistics, sink, {}, hashed=hashed)
         return replace(statistics, proven=True)
 
+    def _compile_changes(self, plan: Plan) -> None:
+        """Compile what adapters need, where that has not been done on this machine."""
+        if changes(plan.steps) and not self.kernels.ready(self.kernels.add_low_rank):
+            self._tell(PassStarted(COMPILING, 0))
+            compile_changes(self.kernels)
+
     def _compile(self, plan: Plan, statistics: Statistics) -> None:
         """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
         for rule, step in {_rule(plan, step): step for step in plan.steps if step.method is not None}.items():
@@ -72,10 +95,30 @@ class Engine:
                 self._tell(PassStarted(COMPILING, 0))
                 low = lower(plan, step, coefficients(step, plan.ratios), statistics.of(step.spec.name), 0)
                 arena = self.arenas[0]
-                kernel(arena.rows, 0, 0, low, arena.out, *arena.scratch)
+                kernel(arena.raw, 0, 0, low, arena.out, *arena.scratch)
 
     def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Mapping[str, int], *, hashed: bool) -> int:
-        return Applier(plan, statistics, sink, self.kernels, self._tell, skip=skip, hashed=hashed).run(self.arenas)
+        self._prepare(plan)
+        applier = Applier(
+            plan,
+            statistics,
+            sink,
+            self.kernels,
+            self._tell,
+            skip=skip,
+            hashed=hashed,
+            files=self.files,
+            masks=self._masks,
+        )
+        return applier.run(self.arenas)
+
+    def _prepare(self, plan: Plan) -> None:
+        """Before a pass over mapped files: they are as they were, and masks that stay the same are drawn."""
+        if self.files is None:
+            return
+        self.files.check()
+        if self._masks is None and wanted(plan, self.kernels):
+            self._masks = Masks(plan, self.kernels)
 
     def _tell(self, event: Event) -> None:
         with self._lock:

@@ -7,15 +7,15 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from mixmerge import fileio
-from mixmerge.checkpoint import CheckpointWriter, check_target, partial_folder, publish
+from mixmerge.checkpoint import CheckpointWriter, check_target, moved_aside, partial_folder, publish
 from mixmerge.engine.card import model_card
 from mixmerge.engine.events import Event, Listener, Restarted, TensorDone
 from mixmerge.engine.execute import Engine
@@ -23,12 +23,22 @@ from mixmerge.engine.fingerprint import chunk_digests, combined
 from mixmerge.engine.journal import JOURNAL, Found, Journal, read_journal
 from mixmerge.engine.record import RECORD, make_record, record_bytes
 from mixmerge.engine.statistics import Statistics
+from mixmerge.engine.unfinished import CARD, check_unfinished, empty_unfinished
 from mixmerge.engine.verify import fingerprints
-from mixmerge.errors import InterruptedMergeError, MixmergeError, OutputError, Problem
+from mixmerge.errors import (
+    CheckpointError,
+    InterruptedMergeError,
+    MixmergeError,
+    OutputError,
+    Problem,
+    UnreadableError,
+)
 from mixmerge.kernels import CHUNK, Kernels
 from mixmerge.planning import Plan
 from mixmerge.recipe import recipe_hash
 from mixmerge.sink import CheckpointSink
+
+MAX_CARRIED: Final = 1_000_000_000  # bytes
 
 
 def merge_to_folder(
@@ -50,6 +60,7 @@ def merge_to_folder(
     """
     partial = partial_folder(out)
     check_place(out, resume=resume, overwrite=overwrite)
+    _check_carried(plan)
     missing = [parent for parent in partial.parents if not parent.exists()]
     run = _Run(plan, partial, listeners, kernels)
     try:
@@ -57,19 +68,18 @@ def merge_to_folder(
         statistics = run.execute()
         record = make_record(plan, statistics, run.done, version, _stored(plan, listeners))
         run.complete(record, model_card(record, out.name, card))
+        run.publish(out, overwrite=overwrite, resumed=resume)
+    except UnreadableError as error:
+        raise _unreadable(error) from error
     except MixmergeError as error:
-        run.close()
         if error.exit_code == MixmergeError.exit_code:
-            shutil.rmtree(partial, ignore_errors=True)
+            run.remove()
             _remove_empty(missing)
         raise
     except OSError as error:
-        run.close()
         raise _interrupted(error, out) from error
-    except BaseException:
+    finally:
         run.close()
-        raise
-    publish(partial, out, overwrite)
     return record
 
 
@@ -80,15 +90,32 @@ def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
     if os.path.lexists(out) and not overwrite:
         found, cure = "something of that name", "choose another folder, or --overwrite"
         problems.append(Problem("the output folder does not exist yet", found, str(out), cure))
-    if partial.exists() and not (resume or overwrite):
-        rule, cure = (
-            "no unfinished merge is in the way",
-            "--resume goes on with it, --overwrite starts afresh",
-        )
-        problems.append(Problem(rule, "an interrupted merge", str(partial), cure))
+    if os.path.lexists(partial):
+        check_unfinished(partial)
+        if not (resume or overwrite):
+            problems.append(_in_the_way(out, partial))
     if problems:
         raise OutputError(problems)
     check_target(out, overwrite)
+
+
+def _in_the_way(out: Path, partial: Path) -> Problem:
+    rule, cure = "no unfinished merge is in the way", "--resume goes on with it, --overwrite starts afresh"
+    left = [] if os.path.lexists(out) else moved_aside(out)
+    found = "an interrupted merge" + "".join(f"; the model it was about to replace is in {path}" for path in left)
+    return Problem(rule, found, str(partial), cure)
+
+
+def _check_carried(plan: Plan) -> None:
+    """Files that are copied are small: a model may call anything a vocabulary. Raises CheckpointError."""
+    problems = []
+    for name, source in plan.carried.items():
+        size = source.stat().st_size
+        if size > MAX_CARRIED:
+            rule, cure = f"a file beside the weights is at most {MAX_CARRIED:,} bytes long", "repair or replace it"
+            problems.append(Problem(rule, f"{name}: {size:,} bytes", str(source), cure))
+    if problems:
+        raise CheckpointError(problems)
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
@@ -105,6 +132,11 @@ def _interrupted(error: OSError, out: Path) -> InterruptedMergeError:
     return InterruptedMergeError(Problem(rule, str(error), str(out), cure))
 
 
+def _unreadable(error: UnreadableError) -> InterruptedMergeError:
+    way_on = "then the same command with --resume goes on; --overwrite starts afresh"
+    return InterruptedMergeError(replace(problem, cure=f"{problem.cure}; {way_on}") for problem in error.problems)
+
+
 class _Run:
     """One merge into a partial folder."""
 
@@ -117,10 +149,15 @@ class _Run:
         self._statistics: Statistics | None = None
         self._writer: CheckpointWriter | None = None
         self._journal: Journal | None = None
+        self._inputs: list[list[tuple[str, int, int]]] = []
 
     def open(self, version: str, *, resume: bool) -> None:
         """Create the files, or take up those of an interrupted merge of the same plan."""
+        self._inputs = [model.identity() for model in self.plan.models]
         identity = _identity(self.plan, version)
+        begun = self.partial.exists()
+        self._make_folder()
+        self._journal = Journal(self.partial)
         found = read_journal(self.partial) if resume else None
         if found is not None and found.identity != identity:
             rule, cure = (
@@ -128,14 +165,21 @@ class _Run:
                 "--overwrite starts afresh",
             )
             raise InterruptedMergeError(Problem(rule, "they have changed", str(self.partial), cure))
-        if resume and found is None and self.partial.exists():
+        if resume and found is None and begun:
             self._tell_afresh(f"{self.partial / JOURNAL} cannot be read")
-        if found is None or not self._taken_up(found):
-            shutil.rmtree(self.partial, ignore_errors=True)
+        if found is None or not self._taken_up(found, self._journal):
+            empty_unfinished(self.partial, keep=JOURNAL)
             self._writer = CheckpointWriter(self.partial, self.plan.layouts)
-            self._journal = Journal(self.partial, identity=identity)
+            self._journal.begin(identity)
 
-    def _taken_up(self, found: Found) -> bool:
+    def _make_folder(self) -> None:
+        try:
+            self.partial.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            rule, cure = "an output folder can be made where it is asked for", "choose another folder"
+            raise OutputError(Problem(rule, str(error), str(self.partial), cure)) from error
+
+    def _taken_up(self, found: Found, journal: Journal) -> bool:
         """Go on with the files the journal belongs to; False, and told, where they are not as they were begun."""
         try:
             self._writer = CheckpointWriter(self.partial, self.plan.layouts, resume=True)
@@ -147,7 +191,7 @@ class _Run:
         self._statistics = found.statistics
         if found.statistics is not None:
             self.done = self._checked(found.done, self._writer)
-        self._journal = Journal(self.partial, identity=None)
+        journal.go_on()
         return True
 
     def _tell_afresh(self, reason: str) -> None:
@@ -183,17 +227,45 @@ class _Run:
             self.done[event.name] = event
 
     def complete(self, record: dict[str, Any], card: str) -> None:
-        """Write what stands beside the weights, make all of it last, remove the journal."""
+        """Write what stands beside the weights, and make all of it last."""
         assert self._writer is not None, "opened before"
+        self._check_inputs()
         for name, source in self.plan.carried.items():
-            fileio.atomic_write(self.partial / name, source.read_bytes())
+            fileio.atomic_copy(source, self.partial / name)
         for name, content in self.plan.files.items():
             fileio.atomic_write(self.partial / name, content)
-        fileio.atomic_write(self.partial / "README.md", card.encode())
+        fileio.atomic_write(self.partial / CARD, card.encode())
         fileio.atomic_write(self.partial / RECORD, record_bytes(record))
         self._writer.finish()
-        self.close()
-        (self.partial / JOURNAL).unlink()
+
+    def _check_inputs(self) -> None:
+        """The models are the files they were when the merge began. Raises InterruptedMergeError."""
+        rule = "the files of a model stay as they are while it is merged"
+        cure = "--overwrite merges it afresh"
+        problems = []
+        for model, before in zip(self.plan.models, self._inputs, strict=True):
+            now = model.identity() if all(file.exists() for file in model.all_files) else []
+            changed = sorted({entry[0] for entry in set(before) ^ set(now)})
+            place = f"model {model.label}, in {model.folder}"
+            problems += [Problem(rule, f"{name} has changed", place, cure) for name in changed]
+        if problems:
+            raise InterruptedMergeError(problems)
+
+    def publish(self, out: Path, *, overwrite: bool, resumed: bool) -> None:
+        """Give the folder its name. The journal goes last: until then a killed merge is taken up with nothing left to
+        do. Raises InterruptedMergeError where the place was taken meanwhile."""
+        try:
+            publish(self.partial, out, overwrite, resumed=resumed, without=(JOURNAL,))
+        except OutputError as error:
+            raise InterruptedMergeError(error.problems) from error
+
+    def remove(self) -> None:
+        """Take away what was written, unless the folder is another process's."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._journal is not None:
+            with contextlib.suppress(OSError):
+                empty_unfinished(self.partial)
 
     def close(self) -> None:
         """Let go of the files; what is written stays."""
@@ -214,16 +286,20 @@ def _identity(plan: Plan, version: str) -> dict[str, Any]:
         "layout": hashlib.sha256(layouts).hexdigest(),
         "inputs": [[model.label, model.identity()] for model in plan.models],
     }
+    adapted = [model.adaptation.adapter.config.sha256 for model in plan.models if model.adaptation is not None]
+    if adapted:
+        content["adapters"] = adapted
     if plan.vocabulary is not None:
         content["vocabulary"] = plan.vocabulary.digest
     return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 
 
 def _stored(plan: Plan, listeners: Sequence[Listener]) -> dict[tuple[int, str], str]:
-    """Fingerprints of the tensors that were seen with other rows, as they are stored."""
+    """Fingerprints as they are stored: of tensors that were seen with other rows, and of the factors of adapters."""
     found: dict[tuple[int, str], str] = {}
     for index, model in enumerate(plan.models):
         spans = [item.span for item in plan.viewed if item.model == index]
+        spans += [] if model.adaptation is None else model.adaptation.factors
         if spans:
             own = fingerprints(model, threads=plan.budget.threads, listeners=listeners, spans=spans)
             found |= {(index, name): value for name, value in own.items()}

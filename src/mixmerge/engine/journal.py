@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from mixmerge import fileio
 from mixmerge.engine.events import Event, Restarted, TensorDone
 from mixmerge.engine.statistics import Statistics, from_json, to_json
+from mixmerge.errors import OutputError, Problem
 
 JOURNAL: Final = "merge.journal"
 FORMAT: Final = 2
@@ -32,15 +34,33 @@ class Found:
 class Journal:
     """Appends; one line a fact."""
 
-    def __init__(self, folder: Path, *, identity: Mapping[str, Any] | None) -> None:
-        """identity: begins a new journal; None goes on with the one that is there."""
+    def __init__(self, folder: Path) -> None:
+        """Opens the journal of a folder, or makes one, and keeps other processes from the merge until it is closed.
+
+        Raises OutputError where another process is at it.
+        """
         self.path = folder / JOURNAL
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if identity is not None else 0)
-        self._fd = os.open(self.path, flags, 0o644)
-        if identity is None:
-            os.write(self._fd, b"\n")  # ends a line that was cut short
-        else:
-            self._append({"format": FORMAT, "identity": identity})
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        if not (fileio.lock(self._fd) and self._is_there()):
+            os.close(self._fd)
+            rule, cure = "one process at a time writes a merge", "wait until it is done, or choose another folder"
+            raise OutputError(Problem(rule, "another is at it", str(folder), cure))
+
+    def _is_there(self) -> bool:
+        """Whether the file still has its name: a merge that is done takes it away."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Forget what is there. identity: of the plan and inputs the merge belongs to."""
+        os.ftruncate(self._fd, 0)
+        self._append({"format": FORMAT, "identity": identity})
+
+    def go_on(self) -> None:
+        """Write behind what is there."""
+        os.write(self._fd, b"\n")  # ends a line that was cut short
 
     def __call__(self, event: Event) -> None:
         """Listen to the engine."""
@@ -56,6 +76,7 @@ class Journal:
         self._append({"statistics": to_json(statistics)})
 
     def close(self) -> None:
+        """Close the file; what was noted is in it."""
         os.close(self._fd)
 
     def _append(self, content: Mapping[str, Any]) -> None:

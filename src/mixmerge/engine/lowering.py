@@ -44,14 +44,21 @@ def coefficients(step: Step, ratios: Mapping[str, Ratio]) -> Coefficients:
     return CAST if step.method is None else step.coefficients(ratios)
 
 
-def lower(plan: Plan, step: Step, numbers: Coefficients, found: TensorStatistics, majority: int) -> Lowered:
-    """One tensor's merge as numbers; see `kernels.Lowered`."""
+def lower(
+    plan: Plan,
+    step: Step,
+    numbers: Coefficients,
+    found: TensorStatistics,
+    majority: int,
+    stays: np.ndarray | None = None,
+) -> Lowered:
+    """One tensor's merge as numbers; see `kernels.Lowered`. stays: masks that are at hand."""
     n = len(numbers.weights)
     method = step.method
     dare = plan.recipe.dare if method is not None else None
     rescales = dare is not None and dare.rescale and dare.drop_rate < 1
-    codes = [kernel_code(item.span.dtype) for item in step.inputs]
-    codes.append(-1 if step.base is None else kernel_code(step.base.span.dtype))
+    codes = [kernel_code(item.dtype) for item in step.inputs]
+    codes.append(-1 if step.base is None else kernel_code(step.base.dtype))
     return Lowered(
         codes=np.array(codes, np.int64),
         delta=int(method is not None and method.space == "delta"),
@@ -60,7 +67,8 @@ def lower(plan: Plan, step: Step, numbers: Coefficients, found: TensorStatistics
         dare_drop=np.uint64(0 if dare is None else drop_threshold(dare.drop_rate)),
         dare_divisor=np.float32(1.0 - dare.drop_rate if dare is not None and rescales else 1.0),
         dare_limits=_floats(found.dare_limits, n, -1.0),
-        keys=np.array([stream_key(plan.recipe.seed, step.spec.name, k) for k in range(n)], np.uint64),
+        keys=stream_keys(plan, step),
+        stays=np.zeros(n, np.int64) if stays is None else stays,
         sparse=SPARSE_NONE if method is None else _SPARSE[method.sparsify],
         limits=_floats(found.limits, n, 0.0),
         cuts=np.array(found.cuts or (FOREVER,) * n, np.int64),
@@ -72,6 +80,12 @@ def lower(plan: Plan, step: Step, numbers: Coefficients, found: TensorStatistics
         majority=np.float32(majority),
         out_code=kernel_code(step.spec.dtype),
     )
+
+
+def stream_keys(plan: Plan, step: Step) -> np.ndarray:
+    """The streams of the masks of a tensor, one a source: uint64 (n, 2)."""
+    name, seed = step.spec.name, plan.recipe.seed
+    return np.array([stream_key(seed, name, k) for k in range(len(step.inputs))], np.uint64)
 
 
 def _floats(values: tuple[float, ...] | None, n: int, default: float) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from mixmerge.engine.blocks import Arena, pieces, read, refuse_nonfinite
 from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, dropped_count, lower, share_of
+from mixmerge.engine.masks import Masks
 from mixmerge.engine.selection import Selection, guessed
 from mixmerge.engine.statistics import FOREVER, Statistics, TensorStatistics
 from mixmerge.engine.workers import run_jobs
@@ -27,13 +28,16 @@ _NOTHING = TensorStatistics()
 
 
 class Measurer:
-    """One measuring of one plan. threads: states of the workers, each an arena."""
+    """One measuring of one plan. arenas: one a thread. masks: those at hand."""
 
-    def __init__(self, plan: Plan, kernels: Kernels, arenas: list[Arena], listen: Listener) -> None:
+    def __init__(
+        self, plan: Plan, kernels: Kernels, arenas: list[Arena], listen: Listener, masks: Masks | None = None
+    ) -> None:
         self.plan = plan
         self.kernels = kernels
         self.arenas = arenas
         self.listen = listen
+        self.masks = masks
         self.steps = [step for step in plan.steps if step.method is not None and step.spec.count]
         self.bins = plan.budget.bins
         self._lock = threading.Lock()
@@ -121,11 +125,11 @@ class Measurer:
         for first, count in pieces(step, self.plan.budget.block):
             self._read(step, first, count, arena)
             counts = np.zeros((len(step.inputs), -(-count // CHUNK)), np.int64)
-            self.kernels.equal_block(arena.rows, first, count, low, limits, counts, *arena.scratch)
+            self.kernels.equal_block(arena.raw, first, count, low, limits, counts, *arena.scratch)
             here = int(counts[source].sum())
             if here >= wanted:
                 place = self.kernels.equal_place(
-                    arena.rows, first, count, low, np.float32(limit), source, wanted, *arena.scratch
+                    arena.raw, first, count, low, np.float32(limit), source, wanted, *arena.scratch
                 )
                 return int(place)
             wanted -= here
@@ -140,7 +144,7 @@ class Measurer:
         for first, count in pieces(step, self.plan.budget.block):
             self._read(step, first, count, arena)
             sums = np.zeros((len(step.inputs), -(-count // CHUNK), 2))
-            self.kernels.l1_block(arena.rows, first, count, low, sums, np.zeros(LANES), *arena.scratch)
+            self.kernels.l1_block(arena.raw, first, count, low, sums, np.zeros(LANES), *arena.scratch)
             for chunk in range(sums.shape[1]):
                 total += sums[:, chunk]
         return replace(found, factors=tuple(_factor(float(whole), float(part)) for whole, part in total))
@@ -157,7 +161,7 @@ class Measurer:
             for first, count in pieces(step, self.plan.budget.block):
                 self._read(step, first, count, arena)
                 self.kernels.histogram_block(
-                    arena.rows, first, count, low, level, windows, below, tables, *arena.scratch
+                    arena.raw, first, count, low, level, windows, below, tables, *arena.scratch
                 )
             current = _narrowed(current, below, tables)
         return current
@@ -190,7 +194,7 @@ class Measurer:
             low = self._lowered(step, found.get(step.spec.name, _NOTHING))
             self._read(step, first, count, arena)
             part = sample[:, filled : filled + count]
-            self.kernels.magnitudes_block(arena.rows, first, count, low, 2, part, *arena.scratch)
+            self.kernels.magnitudes_block(arena.raw, first, count, low, 2, part, *arena.scratch)
             refuse_nonfinite(self.plan, step, arena.nonfinite)
             filled += count
         results = [guessed(one.rank, total, row[:filled]) for one, row in zip(current, sample, strict=True)]
@@ -211,7 +215,7 @@ class Measurer:
             step, low, first, count = job
             size = self._read(step, first, count, mine.arena)
             mine.elected += self.kernels.survey_block(
-                mine.arena.rows, first, count, low, windows, mine.below, mine.tables, *mine.arena.scratch
+                mine.arena.raw, first, count, low, windows, mine.below, mine.tables, *mine.arena.scratch
             )
             refuse_nonfinite(self.plan, step, mine.arena.nonfinite)
             self.listen(Progress(size))
@@ -230,7 +234,7 @@ class Measurer:
         self.listen(PassStarted(COMPILING, 0))
         for _, low, _, _ in self._blocks(found, trial):
             arena = mine.arena
-            self.kernels.survey_block(arena.rows, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
+            self.kernels.survey_block(arena.raw, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
             return
 
     def _with_majority(self, found: dict[str, TensorStatistics]) -> Statistics:
@@ -251,10 +255,11 @@ class Measurer:
                 yield step, low, first, count
 
     def _lowered(self, step: Step, found: TensorStatistics) -> Lowered:
-        return lower(self.plan, step, coefficients(step, self.plan.ratios), found, 0)
+        stays = None if self.masks is None else self.masks.stays(step)
+        return lower(self.plan, step, coefficients(step, self.plan.ratios), found, 0, stays)
 
     def _read(self, step: Step, first: int, count: int, arena: Arena) -> int:
-        read(self.plan, step, first, count, arena, hashed=False)
+        read(self.plan, step, first, count, arena, self.kernels, hashed=False)
         return sum(count * item.span.dtype.itemsize for item in step.all_inputs)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from mixmerge.checkpoint import Checkpoint
+from mixmerge.checkpoint import Adaptation, Checkpoint, MalformedJsonError, Origin, parse_json
 from mixmerge.engine.events import TensorDone
 from mixmerge.engine.statistics import Statistics
 from mixmerge.errors import CheckpointError, Problem
@@ -57,7 +57,11 @@ def make_record(
 
 
 def _vocabulary(plan: Plan, found: VocabularyPlan) -> dict[str, Any]:
-    added = [{"token": one.token.content, "id": one.id, "model": plan.models[one.model].label} for one in found.added]
+    labels = [model.label for model in plan.models]
+    added = [
+        {"token": one.token.content, "id": one.id, "model": None if one.model is None else labels[one.model]}
+        for one in found.added
+    ]
     return {
         "tokenizer": plan.models[found.home].label,
         "tokens": found.tokens,
@@ -74,10 +78,28 @@ def _model(plan: Plan, index: int, model: Checkpoint, done: Mapping[str, TensorD
         for item, fingerprint in zip(step.all_inputs, done[step.spec.name].inputs, strict=True):
             if item.model == index:
                 tensors[item.span.name] = stored.get((index, item.span.name), fingerprint)
-    origin = model.origin
-    hub = None if origin is None else {"id": origin.model, "commit": origin.commit, "sha256": dict(origin.sha256)}
     role = "base" if index == plan.base else "source"
-    return {"model": model.label, "role": role, "hub": hub, "tensors": tensors}
+    found = {"model": model.label, "role": role, "hub": _hub(model.origin), "tensors": tensors}
+    if model.adaptation is not None:
+        found["adapter"] = _adapter(index, model.adaptation, stored)
+    return found
+
+
+def _hub(origin: Origin | None) -> dict[str, Any] | None:
+    return None if origin is None else {"id": origin.model, "commit": origin.commit, "sha256": dict(origin.sha256)}
+
+
+def _adapter(index: int, found: Adaptation, stored: Stored) -> dict[str, Any]:
+    """What was added to a model, and by which factors; whole tensors it replaces are told among the model's."""
+    return {
+        "adapter": found.adapter.label,
+        "hub": _hub(found.adapter.origin),
+        "base_model": found.adapter.config.base,
+        "config_sha256": found.adapter.config.sha256,
+        "changes": {name: {"rank": one.rank, "scale": one.scale} for name, one in found.changes.items()},
+        "replaced": list(found.replaced),
+        "tensors": {span.name: stored[index, span.name] for span in found.factors},
+    }
 
 
 def record_bytes(record: Mapping[str, Any]) -> bytes:
@@ -92,10 +114,15 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > MAX_RECORD:
         raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", "no such file", str(folder), cure))
     try:
-        record = json.loads(path.read_text("utf-8"))
-        good = record["format"] == FORMAT and isinstance(record["output"], dict)
-    except (ValueError, KeyError, TypeError) as error:
+        record = parse_json(path.read_bytes(), lenient=True)
+    except MalformedJsonError as error:
         raise CheckpointError(Problem(f"{RECORD} is a record", str(error), str(path), cure)) from error
-    if not good:
+    if not isinstance(record, dict) or not _fingerprinted(record.get("output")):
+        raise CheckpointError(Problem(f"{RECORD} is a record", "something else", str(path), cure))
+    if record.get("format") != FORMAT:
         raise CheckpointError(Problem(f"{RECORD} has format {FORMAT}", "another", str(path), "use a newer Mixmerge"))
-    return record  # type: ignore[no-any-return]
+    return record
+
+
+def _fingerprinted(output: object) -> bool:
+    return isinstance(output, dict) and all(isinstance(value, str) for value in output.values())

@@ -14,17 +14,23 @@ from mixmerge.engine.events import Listener, PassStarted, Progress
 from mixmerge.engine.fingerprint import chunk_digests, combined
 from mixmerge.engine.record import read_record
 from mixmerge.engine.workers import run_jobs
-from mixmerge.errors import Problem, VerificationError
+from mixmerge.errors import CheckpointError, Problem, VerificationError
 from mixmerge.kernels import CHUNK
 
 _CHUNKS = 8
 
 
 def verify_folder(folder: Path, *, threads: int = 1, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
-    """Compare every tensor with the record; returns the record. Raises VerificationError with all that differ."""
+    """Compare every tensor with the record; returns the record.
+
+    Raises VerificationError with all that differ or is missing, CheckpointError where there is no record.
+    """
     record = read_record(folder)
-    with open_checkpoint(folder, folder.name) as model:
-        problems = compare(model, record["output"], threads=threads, listeners=listeners)
+    try:
+        with open_checkpoint(folder, folder.name) as model:
+            problems = compare(model, record["output"], threads=threads, listeners=listeners)
+    except CheckpointError as error:  # files that are cut short, gone or replaced: bytes that were not written
+        raise VerificationError(error.problems) from error
     if problems:
         raise VerificationError(problems)
     return record

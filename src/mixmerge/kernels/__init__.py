@@ -7,7 +7,6 @@ Knows dtype codes and raw bytes; no checkpoints, names of tensors or plans.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,8 @@ class Kernels:
     equal_block: Callable[..., None]
     equal_place: Callable[..., int]
     l1_block: Callable[..., None]
+    stay_block: Callable[..., None]
+    add_low_rank: Callable[..., None]
 
 
 def _always(_: Callable[..., Any]) -> bool:
@@ -60,6 +61,8 @@ def _from(module: Any, compiled: bool) -> Kernels:
         module.equal_block,
         module.equal_place,
         module.l1_block,
+        module.stay_block,
+        module.add_low_rank,
     )
 
 
@@ -69,11 +72,18 @@ def load(compiled: bool | None = None) -> Kernels:
     compiled: True or False forces one of the two (True raises ImportError where Numba is missing).
     """
     if compiled is None:
-        compiled = os.environ.get("MIXMERGE_NUMPY", "") != "1"
-        if compiled and importlib.util.find_spec("numba") is None:
-            compiled = False
+        compiled = os.environ.get("MIXMERGE_NUMPY", "") != "1" and _imports("numba")
     name = "_compiled" if compiled else "reference"
     return _from(importlib.import_module(f"mixmerge.kernels.{name}"), compiled)
+
+
+def _imports(module: str) -> bool:
+    """Whether a package can be used: one that is there may still refuse its surroundings (Numba a newer NumPy)."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 __all__ = [

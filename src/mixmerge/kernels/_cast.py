@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixmerge.kernels._compile import part
-from mixmerge.kernels._machine import seen_as
+from mixmerge.kernels._machine import seen_as, seen_at
 
 _U13, _U16, _ONE = np.uint32(13), np.uint32(16), np.uint32(1)
 _SIGN, _MAGNITUDE, _INFINITE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
@@ -25,14 +25,20 @@ def any_nonfinite(tile, count):
 
 
 @part
-def _widen_bfloat(halves, count, bits):
-    """Returns whether anything is not finite."""
+def _any_nonfinite_half(halves, count, step):
+    """The same of 16-bit numbers. step: one in their exponent."""
     carries = np.uint16(0)
     for i in range(count):
-        bits[i] = np.uint32(halves[i]) << _U16
-    for i in range(count):
-        carries = np.uint16(carries | np.uint16((halves[i] & np.uint16(0x7FFF)) + np.uint16(0x0080)))
+        carries = np.uint16(carries | np.uint16((halves[i] & np.uint16(0x7FFF)) + step))
     return carries >= np.uint16(0x8000)
+
+
+@part
+def _widen_bfloat(halves, count, bits):
+    """Returns whether anything is not finite."""
+    for i in range(count):
+        bits[i] = np.uint32(halves[i]) << _U16
+    return _any_nonfinite_half(halves, count, np.uint16(0x0080))
 
 
 @part
@@ -48,19 +54,19 @@ def _widen_half(halves, count, tile):
 
 
 @part
-def widen(raw, code, first, count, tile):
-    """Elements first .. first + count of raw bytes, of dtype `code`, into float32 tile[:count].
+def widen(address, code, first, count, tile):
+    """Elements first .. first + count of the bytes at an address, of dtype `code`, into float32 tile[:count].
 
     Returns whether any of them is NaN or infinity.
     """
     if code == 2:
-        return _widen_bfloat(seen_as(raw, np.uint16)[first : first + count], count, seen_as(tile, np.uint32))
+        return _widen_bfloat(seen_at(address + 2 * first, count, np.uint16), count, seen_as(tile, np.uint32))
     if code == 0:
-        bits, words = seen_as(tile, np.uint32), seen_as(raw, np.uint32)[first : first + count]
+        bits, words = seen_as(tile, np.uint32), seen_at(address + 4 * first, count, np.uint32)
         for i in range(count):
             bits[i] = words[i]
     else:
-        _widen_half(seen_as(raw, np.uint16)[first : first + count], count, tile)
+        _widen_half(seen_at(address + 2 * first, count, np.uint16), count, tile)
     return any_nonfinite(tile, count)
 
 
@@ -93,13 +99,16 @@ def _restore_nans(bits, count, halves, quiet):
 
 @part
 def narrow(tile, code, first, count, raw):
-    """Round float32 tile[:count] into elements first .. first + count of raw bytes of dtype `code`."""
+    """Round float32 tile[:count] into elements first .. first + count of raw bytes of dtype `code`.
+
+    Returns whether any of them is NaN or infinity then.
+    """
     bits = seen_as(tile, np.uint32)
     if code == 0:
         words = seen_as(raw, np.uint32)[first : first + count]
         for i in range(count):
             words[i] = bits[i]
-        return
+        return any_nonfinite(tile, count)
     halves = seen_as(raw, np.uint16)[first : first + count]
     if code == 2:
         _to_bfloat(bits, count, halves)
@@ -107,3 +116,5 @@ def narrow(tile, code, first, count, raw):
         _to_half(tile, count, halves)
     if any_nonfinite(tile, count):
         _restore_nans(bits, count, halves, np.uint32(0x7FC0) if code == 2 else np.uint32(0x7E00))
+        return True
+    return _any_nonfinite_half(halves, count, np.uint16(0x0080) if code == 2 else np.uint16(0x0400))

@@ -16,12 +16,14 @@ import numba
 
 
 def _cache_folder() -> str:
-    """Where compiled kernels are kept: the person's NUMBA_CACHE_DIR, else a folder in the user's cache."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return os.environ["NUMBA_CACHE_DIR"]
+    """Where compiled kernels are kept: in the person's NUMBA_CACHE_DIR, else in the user's cache."""
     texts = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(root, "mixmerge", f"kernels-{hashlib.sha256(texts).hexdigest()[:16]}")
+    root = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(_user_cache(), "mixmerge")
+    return os.path.join(root, f"kernels-{hashlib.sha256(texts).hexdigest()[:16]}")
+
+
+def _user_cache() -> str:
+    return os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
 
 
 _FOLDER = _cache_folder()

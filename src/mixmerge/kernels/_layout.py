@@ -10,7 +10,10 @@ CHUNK = 65_536
 """Elements of the fixed chunks over which sums and fingerprints run, whatever the block size."""
 
 TILE = 2_048
-"""Elements widened at once: two sources, the base and the result stay in the first-level cache."""
+"""Elements a row of scratch holds, and over which L1 norms are summed before they are added to a chunk's."""
+
+STRIP = 1_024
+"""Elements that go through all steps of a kernel at once: sources, base and result stay in a first-level cache."""
 
 LANES = 16
 """Interleaved partial sums inside a chunk; fixed, so that a sum has one value."""
@@ -30,9 +33,10 @@ class Lowered(NamedTuple):
     codes: int64 (n + 1,), 0 F32, 1 F16, 2 BF16, -1 not there. delta: 1 when the rule sees task vectors.
     dare: DARE_*; dare_weight: 1 masks the weights themselves; dare_drop: an element whose 32-bit number is below it
     goes; dare_divisor: kept elements are divided by it (1: not); dare_limits: float32 (n,), magnitudes at or below
-    go. keys: uint64 (n, 2), the streams of the masks. sparse: SPARSE_*; limits: float32 (n,), magnitudes above stay,
-    those equal stay up to element cuts: int64 (n,); keeps: uint64 (n,), numbers below go; factors: float32 (n,), of
-    what stays. weights: float32 (n,); divisor, scale, majority: float32 scalars. out_code: dtype code of the output.
+    go. keys: uint64 (n, 2), the streams of the masks; stays: int64 (n,), the address of each source's mask of the whole
+    tensor as `stay_block` gives it, 0 where it is made anew. sparse: SPARSE_*; limits: float32 (n,), magnitudes above
+    stay, those equal stay up to element cuts: int64 (n,); keeps: uint64 (n,), numbers below go; factors: float32 (n,),
+    of what stays. weights: float32 (n,); divisor, scale, majority: float32 scalars. out_code: dtype code of the output.
     """
 
     codes: np.ndarray
@@ -43,6 +47,7 @@ class Lowered(NamedTuple):
     dare_divisor: np.float32
     dare_limits: np.ndarray
     keys: np.ndarray
+    stays: np.ndarray
     sparse: int
     limits: np.ndarray
     cuts: np.ndarray

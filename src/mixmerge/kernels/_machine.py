@@ -61,6 +61,54 @@ def seen_as(typing_context: Any, array: Any, kind: Any) -> Any:
 
 
 @intrinsic
+def seen_at(typing_context: Any, address: Any, count: Any, kind: Any) -> Any:
+    """`count` elements of a type that lie at an address, as an array."""
+    result = types.Array(kind.instance_type, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(result)(context, builder)
+        size = context.get_abi_sizeof(context.get_data_type(kind.instance_type))
+        itemsize = context.get_constant(types.intp, size)
+        pointer = builder.inttoptr(arguments[0], array.data.type)
+        shape = cgutils.pack_array(builder, [arguments[1]])
+        populate_array(array, pointer, shape, cgutils.pack_array(builder, [itemsize]), itemsize, None)
+        return array._getvalue()
+
+    return result(types.int64, types.int64, kind), generate
+
+
+@intrinsic
+def address_of(typing_context: Any, array: Any) -> Any:
+    """Where an array's first element lies."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = context.make_array(array)(context, builder, arguments[0]).data
+        return builder.ptrtoint(pointer, cgutils.ir.IntType(64))
+
+    return types.int64(array), generate
+
+
+@intrinsic
+def as_float(typing_context: Any, bits: Any) -> Any:
+    """The float32 of these 32 bits; numpy's `view` of a scalar keeps loops from becoming vector code."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], cgutils.ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def as_bits(typing_context: Any, value: Any) -> Any:
+    """The 32 bits of a float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], cgutils.ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+@intrinsic
 def full_product(typing_context: Any, a: Any, b: Any) -> Any:
     """(low, high) 64 bits of the 128-bit product of two uint64: one machine instruction that Numba has no name for."""
     pair = types.UniTuple(types.uint64, 2)  # type: ignore[attr-defined]
@@ -102,13 +150,6 @@ def _lanes(context: Any, builder: Any, array_type: Any, array: Any, start: Any, 
     return builder.load(place, align=width // 8), vector
 
 
-def _store_lanes(context: Any, builder: Any, array_type: Any, array: Any, start: Any, lanes: Any) -> None:
-    """One vector of bytes into 32 elements of an array from `start` on."""
-    pointer = context.make_array(array_type)(context, builder, array).data
-    place = builder.bitcast(builder.gep(pointer, [start]), lanes.type.as_pointer())
-    builder.store(lanes, place, align=1)
-
-
 def _spread(builder: Any, vector: Any, value: Any) -> Any:
     """A scalar in all 32 lanes."""
     word = cgutils.ir.IntType(32)
@@ -118,18 +159,35 @@ def _spread(builder: Any, vector: Any, value: Any) -> Any:
 
 
 @intrinsic
-def compare_bytes(typing_context: Any, array: Any, start: Any, value: Any, above: Any) -> Any:
-    """above[start + j] becomes 255 where array[start + j] > value, else 0; uint32 whose bit j says whether the two are
-    equal. Both arrays: uint8, with 32 elements there."""
+def above_and_equal(typing_context: Any, array: Any, start: Any, value: Any) -> Any:
+    """Two uint32: bit j of the first says whether array[start + j] > value, of the second whether the two are equal.
+    array: uint8, with 32 elements there."""
+    pair = types.UniTuple(types.uint32, 2)  # type: ignore[attr-defined]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = cgutils.ir.IntType(32)
         lanes, vector = _lanes(context, builder, array, arguments[0], arguments[1], 8)
         limit = _spread(builder, vector, arguments[2])
-        larger = builder.sext(builder.icmp_unsigned(">", lanes, limit), vector)
-        _store_lanes(context, builder, above, arguments[3], arguments[1], larger)
-        return builder.bitcast(builder.icmp_unsigned("==", lanes, limit), cgutils.ir.IntType(32))
+        found = [builder.icmp_unsigned(test, lanes, limit) for test in (">", "==")]
+        return context.make_tuple(builder, pair, [builder.bitcast(one, word) for one in found])
 
-    return types.uint32(array, types.int64, types.uint8, above), generate
+    return pair(array, types.int64, types.uint8), generate
+
+
+@intrinsic
+def spread_bits(typing_context: Any, word: Any, array: Any, start: Any) -> Any:
+    """array[start + j], all ones where bit j of a uint32 is set, else 0. array: uint8 or uint16, 32 elements there."""
+    width = array.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = context.make_array(array)(context, builder, arguments[1]).data
+        flags = builder.bitcast(arguments[0], cgutils.ir.VectorType(cgutils.ir.IntType(1), 32))
+        lanes = builder.sext(flags, cgutils.ir.VectorType(cgutils.ir.IntType(width), 32))
+        place = builder.bitcast(builder.gep(pointer, [arguments[2]]), lanes.type.as_pointer())
+        builder.store(lanes, place, align=width // 8)
+        return context.get_dummy_value()
+
+    return types.void(types.uint32, array, types.int64), generate
 
 
 @intrinsic

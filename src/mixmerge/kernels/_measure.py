@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixmerge.kernels._compile import compiled, merged, part
-from mixmerge.kernels._layout import CHUNK, LANES, TILE
+from mixmerge.kernels._layout import CHUNK, LANES, STRIP, TILE
 from mixmerge.kernels._machine import below_and_inside, bits_set, borrowed, lowest_bit, seen_as
 from mixmerge.kernels._prepare import prepare, sparsify
 from mixmerge.kernels._rules import sum_of_signs
@@ -60,8 +60,8 @@ def histogram_block(raw, first, count, low, level, windows, below, tables, tiles
         (raw, low, windows, below, tables, tiles, words, nonfinite)
     )
     n = len(low.weights)
-    for start in range(0, count, TILE):
-        width = min(TILE, count - start)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
         _histogram_rows(tiles, n, width, windows, below, tables)
 
@@ -97,8 +97,8 @@ def survey_block(raw, first, count, low, windows, below, tables, tiles, words, n
     )
     n = len(low.weights)
     elected = np.int64(0)
-    for start in range(0, count, TILE):
-        width = min(TILE, count - start)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         _histogram_rows(tiles, n, width, windows, below, tables)
         _trimmed_sum(tiles, n, width, low)
@@ -111,8 +111,8 @@ def magnitudes_block(raw, first, count, low, level, out, tiles, words, nonfinite
     """out (float32, (n, count)): magnitudes of every source."""
     raw, low, out, tiles, words, nonfinite = borrowed((raw, low, out, tiles, words, nonfinite))
     n = len(low.weights)
-    for start in range(0, count, TILE):
-        width = min(TILE, count - start)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
         for k in range(n):
             for i in range(width):
@@ -124,8 +124,8 @@ def equal_block(raw, first, count, low, limits, counts, tiles, words, nonfinite)
     """counts (int64, (n, chunks)): in each chunk of the block, how many magnitudes equal the source's limit."""
     raw, low, limits, counts, tiles, words, nonfinite = borrowed((raw, low, limits, counts, tiles, words, nonfinite))
     n = len(low.weights)
-    for start in range(0, count, TILE):
-        width = min(TILE, count - start)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         for k in range(n):
             row, limit = tiles[k], limits[k]
@@ -138,8 +138,8 @@ def equal_block(raw, first, count, low, limits, counts, tiles, words, nonfinite)
 @compiled
 def equal_place(raw, first, count, low, limit, source, wanted, tiles, words, nonfinite):
     """Index in the tensor of the `wanted`-th (from 1) magnitude of one source that equals the limit; -1 if fewer."""
-    for start in range(0, count, TILE):
-        width = min(TILE, count - start)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         row = tiles[source]
         for i in range(width):

@@ -11,8 +11,8 @@ import numpy as np
 from mixmerge.kernels._cast import widen
 from mixmerge.kernels._compile import merged, part
 from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_BERNOULLI, SPARSE_NONE, SPARSE_TRIM
-from mixmerge.kernels._machine import seen_as
-from mixmerge.kernels._random import random_mask
+from mixmerge.kernels._machine import seen_as, seen_at
+from mixmerge.kernels._random import random_bits, random_mask, spread
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NONE = np.float32(-1)  # a limit that every number reaches
@@ -68,9 +68,17 @@ def _large_mask(stored, base, count, of_weight, limit, mask):
 
 
 @merged
+def staying(k, first, count, low, words):
+    """Bits of the elements of source k that random DARE leaves, 32 a word: those at hand, else made in `words`."""
+    if low.stays[k]:
+        return seen_at(low.stays[k] + first // 8, (count + 31) // 32, np.uint32)
+    return random_bits(low.keys[k], first, count, low.dare_drop, words)
+
+
+@merged
 def _dare_mask(stored, base, k, first, count, low, words, mask):
     if low.dare == DARE_RANDOM:
-        random_mask(low.keys[k], first, count, low.dare_drop, words, mask)
+        spread(staying(k, first, count, low, words), count, mask)
     else:
         _large_mask(stored, base, count, low.dare_weight == 1, low.dare_limits[k], mask)
 
@@ -142,8 +150,9 @@ def _dared(stored, base, k, first, count, low, words, mask, row):
 def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
     """Fill tiles[k][:count] for every source and tiles[n] with the base, from elements start .. of the raw rows.
 
-    first: index in the tensor of element `start` of the rows. level: 0 as stored, 1 after DARE, 2 as the rule's space
-    asks, 3 sparsified too. words: uint64 (TILE / 8,) of scratch; the rows of tiles after the base are scratch as well.
+    raw: int64 (n + 1,), the address of each row. first: index in the tensor of element `start` of the rows. level: 0
+    as stored, 1 after DARE, 2 as the rule's space asks, 3 sparsified too. words: uint64 (TILE / 8,) of scratch; the
+    rows of tiles after the base are scratch as well.
     nonfinite (int64, n + 1): set to 1 for inputs with NaN or infinity.
     """
     n = len(low.weights)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import part
-from mixmerge.kernels._machine import compare_bytes, full_product, lowest_bit, seen_as
+from mixmerge.kernels._compile import compiled, part
+from mixmerge.kernels._layout import TILE
+from mixmerge.kernels._machine import above_and_equal, full_product, lowest_bit, seen_as, spread_bits
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 _ZERO, _ONE, _EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
 _REST = np.uint64(0xFFFFFF)
-_KEPT, _DROPPED = np.uint8(255), np.uint8(0)
 _GROUP = 32
 
 
@@ -47,28 +47,60 @@ def _rest(key, element):
     """The 24 bits of one element's number below its leading byte."""
     place = np.uint64(element)
     a, b, c, d = _philox(place // _EIGHT + _ONE, _ONE, key[0], key[1])
-    word = np.uint64((place >> _ONE) & np.uint64(3))
-    value = (a if word == _ZERO else b) if word < np.uint64(2) else (c if word == np.uint64(2) else d)
-    return (value >> np.uint64(32) if place & _ONE else value) & _REST
+    odd, late = place & np.uint64(2), place & np.uint64(4)
+    early_word, late_word = b if odd else a, d if odd else c
+    word = late_word if late else early_word
+    return (word >> ((place & _ONE) << np.uint64(5))) & _REST
+
+
+@part
+def random_bits(key, first, count, threshold, words):
+    """Bit j of word g of the answer (uint32): whether element first + 32 g + j stays, its 32-bit number being at or
+    above the threshold.
+
+    first is a multiple of 32; threshold: uint64 in [0, 2^32]. words: uint64, room for count rounded up to a multiple of
+    32 bytes; the answer lies at its beginning.
+    """
+    bits, groups = seen_as(words, np.uint32), (count + _GROUP - 1) // _GROUP
+    if threshold >> np.uint64(32):
+        for g in range(groups):
+            bits[g] = np.uint32(0)
+        return bits
+    _leading_bytes(key, first, count, words)
+    digits, leading, rest = seen_as(words, np.uint8), np.uint8(threshold >> np.uint64(24)), threshold & _REST
+    for g in range(groups):
+        stays, open_ = above_and_equal(digits, g * _GROUP, leading)
+        if rest == _ZERO:
+            stays |= open_
+            open_ = np.uint32(0)
+        while open_:
+            place = lowest_bit(open_)
+            found = np.uint32(_rest(key, first + g * _GROUP + np.int64(place)) >= rest)
+            stays |= np.uint32(found << place)
+            open_ &= np.uint32(open_ - np.uint32(1))
+        bits[g] = stays
+    return bits
+
+
+@compiled
+def stay_block(key, first, count, threshold, bits):
+    """`random_bits` of any number of elements, kept. bits: uint32, one a group of 32."""
+    words = np.zeros(TILE // 8, np.uint64)
+    for start in range(0, count, TILE):
+        width = min(TILE, count - start)
+        found = random_bits(key, first + start, width, threshold, words)
+        for g in range((width + _GROUP - 1) // _GROUP):
+            bits[start // _GROUP + g] = found[g]
+
+
+@part
+def spread(bits, count, mask):
+    """mask[i] (uint8 or uint16): all ones where bit i is set, else 0; room for count rounded up to 32."""
+    for g in range((count + _GROUP - 1) // _GROUP):
+        spread_bits(bits[g], mask, g * _GROUP)
 
 
 @part
 def random_mask(key, first, count, threshold, words, mask):
-    """mask[i]: 255 where element first + i stays, its 32-bit number being at or above the threshold; else 0.
-
-    first is a multiple of 32; threshold: uint64 in [0, 2^32]. words: uint64, and mask: uint8, have room for count
-    rounded up to a multiple of 32.
-    """
-    if threshold >> np.uint64(32):
-        for i in range(count):
-            mask[i] = _DROPPED
-        return
-    _leading_bytes(key, first, count, words)
-    digits, leading, rest = seen_as(words, np.uint8), np.uint8(threshold >> np.uint64(24)), threshold & _REST
-    for start in range(0, count, _GROUP):
-        open_ = compare_bytes(digits, start, leading, mask)
-        while open_:
-            i = start + np.int64(lowest_bit(open_))
-            if rest == _ZERO or _rest(key, first + i) >= rest:
-                mask[i] = _KEPT
-            open_ &= np.uint32(open_ - np.uint32(1))
+    """`random_bits`, spread to bytes."""
+    spread(random_bits(key, first, count, threshold, words), count, mask)

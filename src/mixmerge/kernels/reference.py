@@ -37,11 +37,16 @@ def widen(raw: Array, code: int, count: int) -> Array:
     return values
 
 
-def narrow(values: Array, code: int, raw: Array) -> None:
-    """Round float32 values (to nearest even) into the first elements of raw bytes of dtype `code`."""
+def narrow(values: Array, code: int, raw: Array) -> bool:
+    """Round float32 values (to nearest even) into the first elements of raw bytes of dtype `code`.
+
+    Returns whether any of them is NaN or infinity then.
+    """
     dtype = _DTYPES[code]
     with np.errstate(over="ignore"):
-        raw[: values.size * dtype.itemsize] = values.astype(dtype).view(np.uint8)
+        rounded = values.astype(dtype)
+    raw[: values.size * dtype.itemsize] = rounded.view(np.uint8)
+    return not np.isfinite(rounded).all()
 
 
 def _keep(low: Lowered, k: int, first: int, count: int, threshold: Any) -> Array:
@@ -180,7 +185,8 @@ def _merge(rule: str) -> Callable[..., int]:
     ) -> int:
         with np.errstate(all="ignore"):
             rows = prepare(raw, first, count, low, 3, nonfinite)
-            narrow(RULE_DEFINITIONS[rule](rows[:-1], rows[-1], low), low.out_code, out)
+            if narrow(RULE_DEFINITIONS[rule](rows[:-1], rows[-1], low), low.out_code, out):
+                nonfinite[len(low.weights) + 1] = 1
             return _signs(rows[:-1]) if rule.startswith("elect") else 0
 
     return merge_block
@@ -336,3 +342,21 @@ def l1_block(
         part = _chunk_sums(np.abs(_sparsify(rows[k], k, first, low)).astype(np.float64))
         sums[k, : whole.size, 0] += whole
         sums[k, : part.size, 1] += part
+
+
+def stay_block(key: Array, first: int, count: int, threshold: Any, bits: Array) -> None:
+    """See the compiled `stay_block`."""
+    kept = mask_numbers((int(key[0]), int(key[1])), first, count).astype(np.uint64) >= np.uint64(threshold)
+    padded = np.zeros(-(-count // 32) * 32, bool)
+    padded[:count] = kept
+    bits[: padded.size // 32] = np.packbits(padded, bitorder="little").view("<u4")
+
+
+def add_low_rank(values: Array, first: int, left: Array, right: Array, scale: np.float32, total: Array) -> None:
+    """See the compiled `add_low_rank`."""
+    rows, columns = np.divmod(np.arange(first, first + values.size), right.shape[1])
+    change = np.zeros(values.size, F32)
+    with np.errstate(all="ignore"):  # infinity is told where it is read
+        for k in range(left.shape[1]):
+            change = change + left[rows, k] * right[k, columns]
+        values[:] = values + scale * change

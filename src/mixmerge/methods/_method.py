@@ -19,14 +19,14 @@ REQUIRED = None
 class Parameter:
     """One parameter of a method.
 
-    kind: number, flag (true or false), integer, or choice (one of `choices`). default: REQUIRED when there is none.
+    kind: number, flag (true or false), or choice (one of `choices`). default: REQUIRED when there is none.
     per_source: looked up at the source first, else only at the output slice and the top level. low, high: the
     inclusive range. varies: may be a gradient or a list of filters (differ between tensors).
     ignored: accepted because mergekit has it, without effect here. aliases: other names it is known by.
     """
 
     name: str
-    kind: Literal["number", "flag", "integer", "choice"]
+    kind: Literal["number", "flag", "choice"]
     meaning: str
     default: Number | None = REQUIRED
     per_source: bool = False
@@ -57,9 +57,11 @@ class Values:
         return tuple(float(source[name]) for source in self.sources)
 
     def number(self, name: str) -> float:
+        """The value of a number that is the same for all sources. Raises KeyError for a name not declared so."""
         return float(self.shared[name])
 
     def flag(self, name: str) -> bool:
+        """The value of a flag, as `number`."""
         return bool(self.shared[name])
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Final
 
+from mixmerge import fileio
 from mixmerge.checkpoint import TRANSIENT, DType
 from mixmerge.errors import MemoryBudgetError, Problem
 from mixmerge.kernels import CHUNK, SCRATCH, TILE
-from mixmerge.planning.types import Budget, Step
+from mixmerge.planning.types import Budget, Step, changes
 from mixmerge.planning.vocabulary import Found
 
 MIB: Final = 2**20
@@ -28,6 +29,15 @@ NO_TOKENS: Final = Found()
 PER_STEP: Final = 6_000
 """Bytes of Python objects one planned tensor needs, generously."""
 
+PER_INPUT: Final = 1_500
+"""The same of each tensor it is made of: where it lies, what the record says of it."""
+
+PARSED: Final = 26
+"""Bytes of memory that reading a header takes, at most, for each of its bytes."""
+
+PER_CHANGE: Final = 4_000
+"""The same of what an adapter adds to one."""
+
 
 def arena_shape(steps: Sequence[Step], block: int) -> tuple[int, int, int]:
     """One thread's buffers for blocks: input rows, bytes of a row, bytes of the output.
@@ -36,7 +46,7 @@ def arena_shape(steps: Sequence[Step], block: int) -> tuple[int, int, int]:
     """
     size = max((min(block, step.spec.count) for step in steps), default=0) or 1
     rows = max((len(step.all_inputs) for step in steps), default=1)
-    widest = max((_wide(item.span.dtype) for step in steps for item in step.all_inputs), default=4)
+    widest = max((_wide(item.dtype) for step in steps for item in step.all_inputs), default=4)
     output = max((_wide(step.spec.dtype) for step in steps), default=4)
     return rows, -(-size * widest // 64) * 64, size * output
 
@@ -49,6 +59,23 @@ def buffer_bytes(steps: Sequence[Step], block: int) -> int:
     """Bytes one thread needs for blocks, conversion (a block as stored, and one rounded) and scratch."""
     rows, row, output = arena_shape(steps, block)
     return rows * row + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
+
+
+def factor_bytes(steps: Sequence[Step]) -> int:
+    """Bytes one thread needs for the factors of adapters: those of one output tensor, and what reading them takes."""
+    held = max((sum(change.held for change in changes([step])) for step in steps), default=0)
+    return held + max((change.transient for change in changes(steps)), default=0)
+
+
+def plan_bytes(steps: Sequence[Step]) -> int:
+    """Bytes that the plan itself takes, and the reading of the longest header it was made from."""
+    starts: dict[Path, int] = {}
+    for step in steps:
+        for item in step.all_inputs:
+            starts[item.span.file] = min(item.span.offset, starts.get(item.span.file, item.span.offset))
+    inputs = sum(len(step.all_inputs) for step in steps)
+    reading = PARSED * max(starts.values(), default=0)
+    return PER_STEP * len(steps) + PER_INPUT * inputs + PER_CHANGE * len(changes(steps)) + reading
 
 
 def _row_bytes(steps: Sequence[Step], tokens: Found) -> tuple[int, int]:
@@ -78,9 +105,10 @@ def plan_budget(
     limit = DEFAULT_MEMORY if memory is None else memory
     sources = max((len(step.inputs) for step in steps), default=1)
     held, transient = _row_bytes(steps, tokens)
-    fixed = BASELINE + PER_STEP * len(steps) + held
-    wanted = (os.cpu_count() or 1) if threads is None else threads
-    last = 0
+    fixed = BASELINE + plan_bytes(steps) + held
+    factors = factor_bytes(steps)
+    wanted = fileio.processors() if threads is None else threads
+    last = buffers = 0
     for number in _fewer(wanted, fixed_by_person=threads is not None):
         for block, bins, sample in product(
             _smaller(MAX_BLOCK, CHUNK),
@@ -89,12 +117,15 @@ def plan_budget(
         ):
             tables = (number + 2) * sources * bins * 8  # one a thread, and two while they are added up
             tables += 2 * sources * sample * 4
-            buffers = number * (buffer_bytes(steps, block) + transient)
+            buffers = number * (buffer_bytes(steps, block) + transient + factors)
             last = fixed + tables + buffers
             if last <= limit:
                 return Budget(number, block, bins, sample, fixed, buffers, tables, last)
     rule = "the work fits the memory budget"
-    raise MemoryBudgetError(Problem(rule, f"--memory {limit / MIB:.0f} MiB", "", f"give it {-(-last // MIB)} MiB"))
+    cure = f"give it {-(-last // MIB)} MiB"
+    if threads is not None and threads > 1:
+        cure += f", or say fewer --threads: {buffers // threads / MIB:.1f} MiB are for each"
+    raise MemoryBudgetError(Problem(rule, f"--memory {limit / MIB:.0f} MiB", "", cure))
 
 
 def _fewer(threads: int, fixed_by_person: bool) -> Sequence[int]:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mixmerge.checkpoint import DTYPES, Checkpoint, DType, TensorSpec, lay_out, partial_folder, quantisation
+from mixmerge.checkpoint import (
+    DTYPES,
+    Checkpoint,
+    DType,
+    TensorSpec,
+    check_parent,
+    lay_out,
+    partial_folder,
+    quantisation,
+)
 from mixmerge.errors import OutputError, PlanError, Problem, nearest
 from mixmerge.methods import METHODS, Method
 from mixmerge.mixup import Ratio, RatioLaw, draw_groups, equal_ratio, group_of, rounded
-from mixmerge.planning import carry, settings
+from mixmerge.planning import carry, names, settings
 from mixmerge.planning.budget import plan_budget
+from mixmerge.planning.fitting import check_numbers
 from mixmerge.planning.layout import Assembly, Layout, Member, SlicePlan, assemble
-from mixmerge.planning.types import Cost, Plan, Step, viewed
+from mixmerge.planning.token_settings import wanted_tokens
+from mixmerge.planning.types import Cost, Plan, Step, changes, viewed
 from mixmerge.planning.vocabulary import Found, find_vocabulary
+from mixmerge.recipe import base_of, merged_sources, model_refs
 from mixmerge.recipe.types import UNION, ModelRef, Recipe
 
 DEFAULT_SHARD: Final = 5_000_000_000
@@ -50,16 +62,18 @@ def build_plan(
     slices = _slices(recipe, method, position)
     tokens = _vocabulary(recipe, opened, slices, position, donor)
     layout = assemble(opened, slices, donor, recipe.on_mismatch, tokens.vocabulary)
-    problems += [*tokens.problems, *layout.problems]
+    problems += [*tokens.problems, *(one for one in layout.problems if not _follows(one, tokens))]
     steps, unset = _steps(recipe, method, layout, _output_dtype(recipe))
     problems += unset
     if problems:
         raise PlanError(problems)
+    unmatched = _unmatched(recipe, steps)
     specs = [step.spec for step in steps]
     layouts = lay_out(specs, shard_size)
     dtype = _main_dtype(specs)
     law, ratios = _ratios(recipe, steps)
-    passes = _passes(recipe, method)
+    check_numbers(recipe, steps, ratios)
+    passes = _passes(recipe, method, steps)
     budget = plan_budget(
         steps,
         memory,
@@ -69,30 +83,30 @@ def build_plan(
         tokens=tokens,
     )
     written = sum(layout.size for layout in layouts)
-    read = passes * sum(step.read_bytes for step in steps) + _read_beside(steps)
-    cost = Cost(read, written, passes, written + 2**20)
-    if out is not None:
-        check_output(out, cost.disk, opened)
+    added = sum(change.nbytes for change in changes(steps))
+    read = passes * (sum(step.read_bytes for step in steps) + added) + _read_beside(opened, steps)
     tokenizer = _tokenizer_model(recipe, position, donor)
     small = carry.small_files(recipe, opened, donor, tokenizer, specs, layout, dtype, tokens.vocabulary)
+    cost = Cost(read, written, passes, written + small.nbytes + _beside(steps))
+    if out is not None:
+        check_output(out, cost.disk, opened)
     return Plan(
         recipe, method, tuple(opened), position.get(recipe.base) if recipe.base else None, donor, tuple(steps), layouts,
-        dtype, ratios, law, budget, cost, small.carried, small.files, (*recipe.notes, *layout.notes), allow_nonfinite,
-        tokens.vocabulary,
+        dtype, ratios, law, budget, cost, small.carried, small.files,
+        (*recipe.notes, *_of_adapters(opened), *unmatched, *tokens.notes, *layout.notes, *small.notes),
+        allow_nonfinite, tokens.vocabulary,
     )  # fmt: skip
+
+
+def _of_adapters(models: Sequence[Checkpoint]) -> Iterator[str]:
+    """What there is to say of adapters."""
+    return (note for model in models if model.adaptation is not None for note in model.adaptation.notes)
 
 
 def with_ratios(plan: Plan, ratios: Mapping[str, Ratio]) -> Plan:
     """The same plan with other ratios; nothing else of it depends on them."""
     assert ratios.keys() == plan.ratios.keys(), "one ratio for each group of the plan"
     return replace(plan, ratios=dict(ratios))
-
-
-def model_refs(recipe: Recipe) -> tuple[ModelRef, ...]:
-    """Every model the recipe names, sources first, each once."""
-    named = [source.model for piece in recipe.slices for source in piece.sources]
-    bases = [piece.base for piece in recipe.slices if piece.base is not None]
-    return tuple(dict.fromkeys([*named, *bases, *([recipe.base] if recipe.base is not None else [])]))
 
 
 def _model_order(recipe: Recipe, models: Mapping[ModelRef, Checkpoint]) -> list[ModelRef]:
@@ -113,15 +127,10 @@ def _slices(recipe: Recipe, method: Method, position: Mapping[ModelRef, int]) ->
     """Find each slice's models. Task-vector methods skip the base wherever it is listed; others see it as listed."""
     found = []
     for index, piece in enumerate(recipe.slices):
-        base = piece.base or recipe.base
-        skips = method.space == "delta"
-        members = [
-            Member(position[source.model], source.layers, source)
-            for source in piece.sources
-            if not (skips and source.model == base)
-        ]
+        base = base_of(recipe, piece)
+        members = [Member(position[one.model], one.layers, one) for one in merged_sources(recipe, piece)]
         listed = next((source.layers for source in piece.sources if source.model == base), members[0].layers)
-        seen = base is not None and (skips or recipe.dare is not None)
+        seen = base is not None and (method.space == "delta" or recipe.dare is not None)
         found.append(SlicePlan(index, piece, tuple(members), (position[base], listed) if seen and base else None))
     return found
 
@@ -137,20 +146,29 @@ def _vocabulary(
     home = _tokenizer_model(recipe, position, donor)
     seen = [member.model for piece in (slices[0], slices[-1]) for member in piece.members]
     bases = [piece.base[0] for piece in (slices[0], slices[-1]) if piece.base is not None]
+    wanted = wanted_tokens(recipe, position)
     return find_vocabulary(
         models,
-        list(dict.fromkeys([*seen, *bases, donor, home])),
+        list(dict.fromkeys([*seen, *bases, donor, home, *wanted.models()])),
         home,
         only=recipe.tokenizer_source not in (None, UNION),
         owners=recipe.dialect == "mergekit",
         base=position[recipe.base] if recipe.base is not None else None,
         lenient=recipe.on_mismatch == "base",
+        wanted=wanted,
     )
 
 
-def _read_beside(steps: Sequence[Step]) -> int:
-    """Bytes read beside the passes: tensors with other rows are read once for their fingerprints, and for means."""
-    return sum(item.span.nbytes + (item.rows.mean_bytes if item.rows else 0) for item in viewed(steps))
+def _follows(problem: Problem, tokens: Found) -> bool:
+    """Whether tables over the vocabulary differ only because vocabularies could not be put in step."""
+    return bool(tokens.problems) and names.over_vocabulary(problem.place.removeprefix("tensor "))
+
+
+def _read_beside(models: Sequence[Checkpoint], steps: Sequence[Step]) -> int:
+    """Bytes read beside the passes: tensors with other rows are read once for their fingerprints, and for means; the
+    factors of adapters for their fingerprints."""
+    factors = sum(span.nbytes for model in models if model.adaptation for span in model.adaptation.factors)
+    return factors + sum(item.span.nbytes + (item.rows.mean_bytes if item.rows else 0) for item in viewed(steps))
 
 
 def _output_dtype(recipe: Recipe) -> DType | None:
@@ -173,10 +191,9 @@ def _steps(recipe: Recipe, method: Method, layout: Layout, dtype: DType | None) 
 
 
 def _step(recipe: Recipe, method: Method, item: Assembly, dtype: DType | None) -> Step:
-    first = (item.base or item.inputs[0]).span
-    floating = first.dtype.kind == "float"
-    shape = (item.base or item.inputs[0]).shape
-    spec = TensorSpec(item.name, dtype if floating and dtype is not None else first.dtype, shape)
+    first = item.base or item.inputs[0]
+    floating = first.default.kind == "float"
+    spec = TensorSpec(item.name, dtype if floating and dtype is not None else first.default, first.shape)
     if not floating or item.copied:
         return Step(spec, item.inputs if item.base is None else (*item.inputs, item.base), layer=item.layer)
     step = Step(
@@ -201,6 +218,18 @@ def _group(recipe: Recipe, item: Assembly) -> str | None:
     if filters and not any(fragment in item.name for fragment in filters):
         return EQUAL
     return group_of(item.name, item.layer, recipe.mixup.scope)
+
+
+def _unmatched(recipe: Recipe, steps: Sequence[Step]) -> tuple[str, ...]:
+    """Notes of the filters that no tensor's name contains. Raises PlanError where none has a use."""
+    mixed = [step.spec.name for step in steps if step.group is not None]
+    filters = recipe.mixup.filters if recipe.mixup is not None else ()
+    unused = [one for one in filters if not any(one in name for name in mixed)]
+    if filters and len(unused) == len(filters):
+        rule, found = "mixup.filter leaves some tensor to be mixed", f"no name contains {', '.join(unused)}"
+        cure = f"write parts of tensor names, as they are in {mixed[0]}" if mixed else "remove it"
+        raise PlanError(Problem(rule, found, recipe.place("mixup.filter"), cure))
+    return tuple(f"mixup.filter: no tensor's name contains {one}" for one in unused)
 
 
 def _unset_problem(recipe: Recipe, item: Assembly, error: settings.UnsetError) -> Problem:
@@ -252,12 +281,17 @@ def _whole(recipe: Recipe, method: Method) -> bool:
     return method.parameter("trim") is not None and recipe.parameters.get("trim", "model") == "model"
 
 
-def _passes(recipe: Recipe, method: Method) -> int:
+def _passes(recipe: Recipe, method: Method, steps: Sequence[Step]) -> int:
     """Passes over the inputs: one to apply, and what measuring takes when all goes as expected."""
     passes = 1 + (recipe.dare is not None and recipe.dare.strategy == "magnitude") * 2
     if method.sparsify == "trim":
-        return passes + (1 if _whole(recipe, method) else 3)
-    return passes + (method.sparsify == "bernoulli")
+        passes += 1 if _whole(recipe, method) else 3
+    return passes + any(step.shared.get("rescale", False) for step in steps)  # norms before and after
+
+
+def _beside(steps: Sequence[Step]) -> int:
+    """Bytes of the record, the model card and the journal, generously."""
+    return 2**20 + 512 * sum(1 + len(step.all_inputs) for step in steps) + 1_024 * len(changes(steps))
 
 
 def _main_dtype(specs: Sequence[TensorSpec]) -> DType:
@@ -277,20 +311,22 @@ def _tokenizer_model(recipe: Recipe, position: Mapping[ModelRef, int], donor: in
 
 
 def check_output(out: Path, needed: int, models: Sequence[Checkpoint]) -> None:
-    """The output lies in no input, no input in it, and the disk has room. Raises OutputError.
+    """The output can be made, lies in no input, no input in it, and the disk has room. Raises OutputError.
 
     The same holds for the folder it is written in until it is complete; what an interrupted merge holds there is room.
     """
+    check_parent(out)
     problems = []
     target = Path(os.path.realpath(out))
     unfinished = partial_folder(target)
     for model in models:
-        folder = Path(os.path.realpath(model.folder))
-        if model.is_local and any(
-            place == folder or folder in place.parents or place in folder.parents for place in (target, unfinished)
-        ):
-            rule, cure = "the output lies outside every input", "choose another output folder"
-            problems.append(Problem(rule, str(out), f"model {model.label} in {model.folder}", cure))
+        for given in dict.fromkeys(path.parent for path in (model.folder / "-", *model.all_files)):
+            folder = Path(os.path.realpath(given))
+            if given.is_dir() and any(
+                place == folder or folder in place.parents or place in folder.parents for place in (target, unfinished)
+            ):
+                rule, cure = "the output lies outside every input", "choose another output folder"
+                problems.append(Problem(rule, str(out), f"model {model.label} in {given}", cure))
     parent = next((path for path in (target, *target.parents) if path.is_dir()), target)
     free = shutil.disk_usage(parent).free + _held(unfinished)
     if free < needed:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from mixmerge.checkpoint import Checkpoint, DType, MalformedJsonError, TensorSpec, parse_json
-from mixmerge.planning import names
+from mixmerge.planning import chat, names
 from mixmerge.planning.layout import Layout
 from mixmerge.planning.vocabulary import VocabularyPlan
 from mixmerge.recipe.types import Recipe
-from mixmerge.tokens import with_tokens
+from mixmerge.tokens import Special
 
 CONFIG: Final = "config.json"
 GENERATION: Final = "generation_config.json"
@@ -52,10 +52,17 @@ TOKENIZER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SmallFiles:
-    """carried: name in the output -> file to copy. files: name -> content of those written anew."""
+    """carried: name in the output -> file to copy. files: name -> content of those written anew. notes: of both."""
 
     carried: Mapping[str, Path]
     files: Mapping[str, bytes]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Of all of them, as they will be in the output."""
+        copied = sum(path.stat().st_size for path in self.carried.values())
+        return copied + sum(len(content) for content in self.files.values())
 
 
 def small_files(
@@ -77,16 +84,20 @@ def small_files(
     if vocabulary is not None:
         tokenizer = vocabulary.home
         generation = _generation(models[donor])
-        if generation is not None and renumber(generation, donor, vocabulary):
-            made[GENERATION] = generation
+        if generation is not None:
+            changed = renumber(generation, donor, vocabulary, models[tokenizer].config)
+            if state_roles(generation, generation, vocabulary.special) or changed:
+                made[GENERATION] = generation
         if config is not None:
-            renumber(config, donor, vocabulary)
-        files |= with_tokens(models[tokenizer].folder, vocabulary.added)
+            renumber(config, donor, vocabulary, models[tokenizer].config)
+            state_roles(config, _text_section(config), vocabulary.special)
+        files |= vocabulary.files
     files |= {name: (json.dumps(content, indent=2) + "\n").encode() for name, content in made.items()}
-    if recipe.chat_template is not None:
-        files["chat_template.jinja"] = recipe.chat_template.encode()
-    carried = carried_files(models[donor], models[tokenizer], recipe.chat_template)
-    return SmallFiles({name: path for name, path in carried.items() if name not in files}, files)
+    template, notes = chat.chat_template(recipe.chat_template, models)
+    if template is not None:
+        files[chat.FILE] = template.encode()
+    carried = carried_files(models[donor], models[tokenizer], template)
+    return SmallFiles({name: path for name, path in carried.items() if name not in files}, files, notes)
 
 
 def _generation(donor: Checkpoint) -> dict[str, Any] | None:
@@ -100,10 +111,11 @@ def _generation(donor: Checkpoint) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def renumber(config: dict[str, Any], donor: int, vocabulary: VocabularyPlan) -> bool:
+def renumber(config: dict[str, Any], donor: int, vocabulary: VocabularyPlan, home: Mapping[str, Any] | None) -> bool:
     """Give token ids in the donor's configuration (`eos_token_id` and so on) the output's; whether any changed.
 
-    Tokens the output does not have are left out of lists, and become null.
+    Tokens the output does not have are left out of lists; where none is left, what the configuration of the home says
+    holds: a model that knew no end would never stop.
     """
     changed = False
     for section in (config, *_sections(config)):
@@ -111,10 +123,36 @@ def renumber(config: dict[str, Any], donor: int, vocabulary: VocabularyPlan) -> 
             if not key.endswith("_token_id"):
                 continue
             listed = value if isinstance(value, list) else [value]
-            if all(type(number) is int for number in listed):
+            if listed and all(type(number) is int for number in listed):
                 found = [new for new in (vocabulary.id_of(donor, number) for number in listed) if new is not None]
                 changed |= found != listed
-                section[key] = found if isinstance(value, list) else next(iter(found), None)
+                new = found if isinstance(value, list) else next(iter(found), None)
+                section[key] = new if found else _stated(home, key, vocabulary)
+    return changed
+
+
+def _stated(home: Mapping[str, Any] | None, key: str, vocabulary: VocabularyPlan) -> Any:
+    """Token ids that the home states, which keep their rows; None where it states none."""
+    value = names.setting(home, key)
+    ids = value if isinstance(value, list) else [value]
+    kept = all(type(number) is int and vocabulary.id_of(vocabulary.home, number) == number for number in ids)
+    return value if kept else None
+
+
+def state_roles(config: dict[str, Any], text: dict[str, Any], special: Sequence[Special]) -> bool:
+    """Enter the ids of special tokens (`pad_token_id` and so on), wherever one is stated; whether any changed.
+
+    A list of ids, as of tokens that each end a text, keeps the others behind the one that is set.
+    """
+    changed = False
+    for one in special:
+        key = f"{one.role}_token_id"
+        sections = [section for section in (config, text) if key in section] or [text]
+        for section in {id(section): section for section in sections}.values():
+            stated = section.get(key)
+            new = [one.id, *(number for number in stated if number != one.id)] if isinstance(stated, list) else one.id
+            changed |= stated != new
+            section[key] = new
     return changed
 
 

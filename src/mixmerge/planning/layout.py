@@ -5,10 +5,10 @@ Output names come from the inputs' headers. Layers are renumbered where the reci
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mixmerge.checkpoint import Checkpoint, TensorSpan
+from mixmerge.checkpoint import Adaptation, Checkpoint, TensorSpan
 from mixmerge.errors import Problem
 from mixmerge.planning import names
 from mixmerge.planning.types import Input
@@ -85,9 +85,12 @@ def assemble(
     """Match the tensors of all models. donor: the model whose order of tensors is kept."""
     tables, tie, notes = _with_heads(models)
     builder = _Builder(tables, [model.label for model in models], donor, on_mismatch, notes)
+    builder.depths = [names.depth(model.config) for model in models]
     if vocabulary is not None:
         builder.views = row_views(vocabulary, models, tables)
         builder.problems += unaligned(vocabulary, models, tables)
+    builder.adaptations = [model.adaptation for model in models]
+    builder.problems += _out_of_reach(models, tables, builder.views)
     whole = slices[0].members[0].layers is None
     found = builder.whole(slices[0]) if whole else builder.layered(slices)
     return Layout(tuple(found), tie, tuple(builder.problems), tuple(builder.notes))
@@ -111,6 +114,20 @@ def _with_heads(models: Sequence[Checkpoint]) -> tuple[Tables, bool, list[str]]:
     return tables, stored is None and any(names.tied(model) for model in models), notes
 
 
+def _out_of_reach(models: Sequence[Checkpoint], tables: Tables, views: Views) -> Iterator[Problem]:
+    """Changes of adapters that would be lost: of a head that is tied, of rows that are put in step."""
+    aligned = {name for _, name in views}
+    for model, table in zip(models, tables, strict=True):
+        adaptation = model.adaptation
+        for name in adaptation.changes if adaptation is not None else ():
+            if name not in table or name in aligned:
+                rule = "where vocabularies differ, an adapter leaves embeddings and heads alone"
+                if name not in table:
+                    rule = "where the head is tied, an adapter changes the embedding alone"
+                cure = "merge the adapter into its model with peft first, and give that folder"
+                yield Problem(rule, f"it changes {name}", f"model {model.label}", cure)
+
+
 class _Builder:
     """Collects assemblies, problems and notes while it walks over names."""
 
@@ -122,6 +139,8 @@ class _Builder:
         self.notes = notes
         self.problems: list[Problem] = []
         self.views: Views = {}
+        self.adaptations: Sequence[Adaptation | None] = [None] * len(tables)
+        self.depths: Sequence[int | None] = [None] * len(tables)
 
     def whole(self, piece: SlicePlan) -> list[Assembly]:
         """Whole models: names are their own."""
@@ -140,6 +159,8 @@ class _Builder:
         """Slices of layers, stacked in order; what is outside the layers comes from the first or last slice."""
         first, last = slices[0], slices[-1]
         stack = self._main_stack(first)
+        if stack is None or not self._told_apart(slices, stack):
+            return []
         found = []
         for name in self._union(first):
             if names.stack_of(name) != stack and names.is_embedding(name):
@@ -153,9 +174,40 @@ class _Builder:
                 found.append(self._outside(name, last))
         return [item for item in found if item is not None]
 
-    def _main_stack(self, piece: SlicePlan) -> str:
-        sizes = names.stack_sizes(self.tables[piece.members[0].model])
-        return max(sizes, key=sizes.__getitem__) if sizes else ""
+    def _main_stack(self, piece: SlicePlan) -> str | None:
+        """The stack that layer ranges count in: the only one, else that of the depth config.json states."""
+        model = piece.members[0].model
+        sizes = names.stack_sizes(self.tables[model])
+        if len(sizes) < 2:
+            return next(iter(sizes), "")
+        stated = self.depths[model]
+        fitting = [stack for stack, size in sizes.items() if size == stated]
+        if len(fitting) == 1:
+            return fitting[0]
+        rule = "layer ranges count in one stack of layers, the one as deep as config.json says"
+        counted = [f"{size} {stack}N" for stack, size in sizes.items()]
+        more = f" and {len(counted) - 5} more" if len(counted) > 5 else ""
+        found = f"{', '.join(counted[:5])}{more}; {stated if stated is not None else 'no number'} stated"
+        place, cure = f"model {self.labels[model]}", "merge whole models, with `models`"
+        if not fitting:
+            cure = f"state num_hidden_layers in its config.json, or {cure}"
+        self.problems.append(Problem(rule, found, place, cure))
+        return None
+
+    def _told_apart(self, slices: Sequence[SlicePlan], stack: str) -> bool:
+        """Layers that are numbered anew have plain numbers: two names never become one."""
+        seen = [member.model for piece in slices for member in piece.members]
+        seen += [piece.base[0] for piece in slices if piece.base is not None]
+        good = True
+        for model in dict.fromkeys(seen):
+            odd = [name for name in self.tables[model] if names.stack_of(name) == stack and names.padded(name)]
+            if odd:
+                rule = "where slices number layers anew, their numbers have no leading zeros"
+                found = odd[0] + (f" and {len(odd) - 1} more" if len(odd) > 1 else "")
+                cure = "rename these tensors, or merge whole models, with `models`"
+                self.problems.append(Problem(rule, found, f"model {self.labels[model]}", cure))
+                good = False
+        return good
 
     def _outside(self, name: str, piece: SlicePlan) -> Assembly | None:
         wanted = [(member.model, name) for member in piece.members]
@@ -177,12 +229,17 @@ class _Builder:
 
     def _in_range(self, piece: SlicePlan, stack: str) -> bool:
         good = True
-        for member in piece.members:
-            depth = names.stack_sizes(self.tables[member.model]).get(stack, 0)
-            if member.layers is not None and member.layers[1] > depth:
+        asked = [(member.model, member.layers) for member in piece.members]
+        for model, layers in dict.fromkeys([*asked, piece.base] if piece.base is not None else asked):
+            depth = names.stack_sizes(self.tables[model]).get(stack, 0)
+            if layers is not None and layers[1] > depth:
                 rule = "a layer range lies inside its model"
-                found = f"layers {list(member.layers)} of {depth}"
-                self.problems.append(Problem(rule, found, f"model {self.labels[member.model]}, slices[{piece.index}]"))
+                found = f"layers {list(layers)} of {depth}"
+                cure = f"end it at {depth} or before" if layers[0] < depth else f"its layers are 0 to {depth - 1}"
+                if (model, layers) == piece.base and (model, layers) not in asked:
+                    cure += "; a base listed among the sources takes its own layer_range"
+                place = f"model {self.labels[model]}, slices[{piece.index}]"
+                self.problems.append(Problem(rule, found, place, cure))
                 good = False
         return good
 
@@ -222,7 +279,10 @@ class _Builder:
         return self._mismatch(name, piece, lacking, present, own, position, layer)
 
     def _input(self, model: int, name: str) -> Input:
-        return Input(model, self.tables[model][name], self.views.get((model, name)))
+        span, own = self.tables[model][name], self.adaptations[model]
+        change = None if own is None else own.changes.get(span.name)  # a tied head has its embedding's
+        replaces = None if own is None else own.replaced.get(span.name)
+        return Input(model, span, self.views.get((model, name)), change, replaces)
 
     def _mismatch(
         self,

@@ -1,6 +1,7 @@
 """What tensor names tell: the layer a tensor belongs to, embeddings, heads. No table of architectures.
 
 A layer's number is the first part of a dotted name that is all digits, as in `model.layers.3.mlp.up_proj.weight`.
+Embeddings and heads lie outside the layers, whatever a part of a layer is called.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from mixmerge.checkpoint import Checkpoint, TensorSpan
 
-_LAYER: Final = re.compile(r"^(.*?\.|)(\d+)(\..*)$")
+_LAYER: Final = re.compile(r"^(.*?\.|)([0-9]{1,9})(\..*)$")
 _EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|wte|tok_embeddings|word_embeddings|embed_in|embeddings)\.weight$")
 _HEAD_BIAS: Final = re.compile(r"(^|\.)(lm_head|embed_out|output)\.bias$")
 _HEAD: Final = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
@@ -34,6 +35,12 @@ def with_layer(name: str, layer: int) -> str:
     return _LAYER.sub(lambda match: f"{match[1]}{layer}{match[3]}", name)
 
 
+def padded(name: str) -> bool:
+    """Whether the layer number has leading zeros, so that another name has the same number."""
+    match = _LAYER.match(name)
+    return match is not None and match[2] != str(int(match[2]))
+
+
 def stack_sizes(names: Iterable[str]) -> Mapping[str, int]:
     """Number of layers of each stack."""
     sizes: dict[str, int] = {}
@@ -46,17 +53,21 @@ def stack_sizes(names: Iterable[str]) -> Mapping[str, int]:
 
 def over_vocabulary(name: str) -> bool:
     """Whether the rows of this tensor stand for tokens: embeddings, heads and their biases."""
-    return is_embedding(name) or is_head(name) or _HEAD_BIAS.search(name) is not None
+    return is_embedding(name) or is_head(name) or _outside(_HEAD_BIAS, name)
 
 
 def is_embedding(name: str) -> bool:
     """Whether this is the table of token embeddings."""
-    return _EMBEDDING.search(name) is not None
+    return _outside(_EMBEDDING, name)
 
 
 def is_head(name: str) -> bool:
     """Whether this is the output head over the vocabulary."""
-    return _HEAD.search(name) is not None
+    return _outside(_HEAD, name)
+
+
+def _outside(kind: re.Pattern[str], name: str) -> bool:
+    return kind.search(name) is not None and layer_of(name) is None
 
 
 def embedding(tensors: Mapping[str, TensorSpan]) -> TensorSpan | None:
@@ -74,6 +85,12 @@ def setting(config: Mapping[str, Any] | None, key: str) -> Any:
     config = config or {}
     inner = config.get("text_config")
     return config.get(key, inner.get(key) if isinstance(inner, Mapping) else None)
+
+
+def depth(config: Mapping[str, Any] | None) -> int | None:
+    """The number of layers that config.json states, None where it states none."""
+    stated = (setting(config, key) for key in ("num_hidden_layers", "n_layer", "num_layers"))
+    return next((number for number in stated if type(number) is int), None)
 
 
 def tied(model: Checkpoint) -> bool:

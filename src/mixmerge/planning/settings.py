@@ -39,7 +39,7 @@ def _evaluate(given: Given, name: str, position: float) -> object:
     if not isinstance(given, Filtered):
         return _at(given, position)
     for fragment, setting in given.cases:
-        if fragment is None or fragment == "*" or fragment in name:
+        if fragment is None or fragment in name:
             return _at(setting, position)
     return _MISSING
 

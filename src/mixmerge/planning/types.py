@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mixmerge.checkpoint import Checkpoint, DType, RowView, ShardLayout, TensorSpan, TensorSpec
+from mixmerge.checkpoint import DTYPES, Checkpoint, DType, LowRank, RowView, ShardLayout, TensorSpan, TensorSpec
 from mixmerge.methods import Coefficients, Method, Number, Values
 from mixmerge.mixup import Ratio, RatioLaw
 from mixmerge.planning.vocabulary import VocabularyPlan
@@ -18,11 +18,26 @@ from mixmerge.recipe.types import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor of one model. model: position in `Plan.models`. rows: how it is seen where vocabularies are aligned."""
+    """A tensor of one model. model: position in `Plan.models`. rows: how it is seen where vocabularies are aligned.
+
+    change: what an adapter adds to it. replaces: where it is an adapter's own, the dtype of the tensor it stands for.
+    """
 
     model: int
     span: TensorSpan
     rows: RowView | None = None
+    change: LowRank | None = None
+    replaces: DType | None = None
+
+    @property
+    def dtype(self) -> DType:
+        """As it is seen: float32 where an adapter changes it."""
+        return self.span.dtype if self.change is None else DTYPES["F32"]
+
+    @property
+    def default(self) -> DType:
+        """What it is written in unless something else is asked for: that of the model without its adapter."""
+        return self.span.dtype if self.replaces is None else self.replaces
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -31,7 +46,7 @@ class Input:
 
     @property
     def nbytes(self) -> int:
-        """As it is seen."""
+        """As it is seen, without what an adapter adds."""
         return self.span.nbytes if self.rows is None else self.rows.nbytes
 
 
@@ -41,7 +56,7 @@ class Step:
 
     inputs: one a source, in the recipe's order. base: None where the method sees none. method: None copies the only
     input, or, for integers and bools, the inputs that must be equal. sources, shared: resolved parameters. group: key
-    of `Plan.ratios`, None where no ratio applies; mixed: False gives the equal ratio (outside `mixup.filter`).
+    of `Plan.ratios`, None where no ratio applies. layer: its number in the output, None outside the layers.
     """
 
     spec: TensorSpec
@@ -60,6 +75,7 @@ class Step:
 
     @property
     def read_bytes(self) -> int:
+        """Bytes one pass reads for it, as its inputs are seen; without what adapters add."""
         return sum(item.nbytes for item in self.all_inputs)
 
     def coefficients(self, ratios: Mapping[str, Ratio]) -> Coefficients:
@@ -73,6 +89,11 @@ def viewed(steps: Iterable[Step]) -> tuple[Input, ...]:
     """Every stored tensor that is seen with other rows, once."""
     seen = [item for step in steps for item in step.all_inputs if item.rows is not None]
     return tuple({(item.model, item.span.name): item for item in seen}.values())
+
+
+def changes(steps: Iterable[Step]) -> tuple[LowRank, ...]:
+    """What adapters add, once for each time a pass reads it."""
+    return tuple(item.change for step in steps for item in step.all_inputs if item.change is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,31 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, Checkpoint, RowView, TensorSpan
+from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, ZEROS, Checkpoint, RowView, TensorSpan
 from mixmerge.errors import Problem
 from mixmerge.planning import names
-from mixmerge.tokens import SHOWN, Added, Alignment, Model, align, in_step, read_vocabulary, signature
+from mixmerge.tokens import (
+    MEMORY,
+    NO_FILES,
+    NOTHING,
+    SHOWN,
+    Added,
+    Alignment,
+    Checked,
+    Model,
+    Named,
+    Special,
+    UnreadableError,
+    Wanted,
+    align,
+    checked,
+    in_step,
+    read_vocabulary,
+    shown,
+    signature,
+    tokenizer_files,
+    trusted,
+)
 
 PARSED: Final = 8
 """Bytes of memory that reading a tokenizer file takes, for each of its bytes, generously."""
@@ -49,19 +70,25 @@ class ModelTokens:
 class VocabularyPlan:
     """Vocabularies put in step. home: position of the model whose tokenizer is kept. rows, tokens: of the output.
 
-    added: tokens the output has beyond the home's. owners: whether rows a model lacks are another's, not its own mean.
-    base: position of the base, whose rows come first then; None where there is none. maps: one a model of `models`, see
-    `tokens.Alignment`. digest: of every row's place.
+    needed: rows before they were rounded up to a multiple. added: tokens the output has beyond the home's. owners:
+    whether rows a model lacks are another's, not its own mean. base: position of the base, whose rows come first then;
+    None where there is none. maps: one a model of `models`, see `tokens.Alignment`. named: tokens whose row the recipe
+    says, models as positions in the plan. special: tokens of roles. files: name -> content of the home's tokenizer
+    files that differ. digest: of every row's place.
     """
 
     home: int
     rows: int
+    needed: int
     tokens: int
     added: tuple[Added, ...]
     owners: bool
     base: int | None
     models: tuple[ModelTokens, ...]
     maps: tuple[Rows, ...] = field(repr=False, compare=False)
+    named: tuple[Named, ...]
+    special: tuple[Special, ...]
+    files: Mapping[str, bytes] = field(repr=False, compare=False)
     digest: str
 
     @property
@@ -70,9 +97,10 @@ class VocabularyPlan:
         return sum(own.nbytes for own in self.maps)
 
     def id_of(self, model: int, number: int) -> int | None:
-        """The output's id of a model's id; None where its token is dropped. A model with no part keeps its ids."""
+        """The output's id of a model's id; None where its token is dropped. A model with no part keeps its ids, and
+        numbers that are no ids (-1 for none) stay."""
         position = next((k for k, one in enumerate(self.models) if one.model == model), None)
-        if position is None:
+        if position is None or number < 0:
             return number
         found = np.flatnonzero(self.maps[position] == number)
         return int(found[0]) if len(found) else None
@@ -80,41 +108,71 @@ class VocabularyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """vocabulary: None where rows are merged as they stand. parsing: bytes of memory that finding out took."""
+    """vocabulary: None where rows are merged as they stand. parsing: bytes of memory that finding out took.
+
+    notes: for the person.
+    """
 
     vocabulary: VocabularyPlan | None = None
     problems: tuple[Problem, ...] = ()
     parsing: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def find_vocabulary(
     models: Sequence[Checkpoint], members: Sequence[int], home: int, *,
-    only: bool, owners: bool, base: int | None, lenient: bool,
+    only: bool, owners: bool, base: int | None, lenient: bool, wanted: Wanted = NOTHING,
 ) -> Found:  # fmt: skip
-    """Put the vocabularies of the models that take part in step, where they differ.
+    """Put the vocabularies of the models that take part in step, where they differ or single tokens are named.
 
     members: positions of those models. home: whose tokens are kept (`only`: and no others). owners, base: as in
-    `VocabularyPlan`. lenient: vocabularies that are not known are left to be told from shapes.
+    `VocabularyPlan`. lenient: vocabularies that are not known are left to be told from shapes. wanted: what is said of
+    single tokens, models as positions.
     """
     rows = {position: _rows(models[position]) for position in members}
     digests = {signature(models[position].folder) for position in members} - {None}
-    if len(digests) < 2 and len(set(rows.values())) < 2:
-        return Found()
-    sized = [Model(models[p].label, rows[p] or 0, read_vocabulary(models[p].folder)) for p in members]
-    parsing = max((PARSED * m.vocabulary.nbytes for m in sized if m.vocabulary), default=0)
-    parsing += sum(PER_TOKEN * len(m.vocabulary.ids) for m in sized if m.vocabulary)
-    if in_step(sized):
-        return Found(parsing=parsing)
+    alike = len(digests) < 2 and len(set(rows.values())) < 2 and not wanted
+    sized = [_sized(models[p], rows[p]) for p in ([home] if alike else members)]
+    parsing, stepped = _parsing(sized), in_step(sized)
+    if stepped and not wanted:
+        return Found(parsing=parsing, notes=tuple(_warnings(sized)))
     known = sum(model.vocabulary is not None for model in sized)
-    if known == 0 or (lenient and known < len(sized)):
+    if not wanted and (known == 0 or (lenient and known < len(sized))):
         return Found(parsing=parsing)
-    found = align(sized, list(members).index(home), only=only)
+    asked = wanted.within(members)
+    found = align(trusted(sized) if stepped else sized, list(members).index(home), only=only, wanted=asked)
     problems = [_nameless(models[p]) for p in members if not rows[p]]
     if not isinstance(found, Alignment):
         return Found(None, (*problems, *found), parsing)
     if problems:
         return Found(None, tuple(problems), parsing)
-    return Found(_planned(found, sized, members, owners, base), (), parsing)
+    return _planned(found, sized, models, members, owners, base, parsing)
+
+
+def _sized(model: Checkpoint, rows: int | None) -> Model:
+    try:
+        return Model(model.label, rows or 0, read_vocabulary(model.folder))
+    except UnreadableError as error:
+        return Model(model.label, rows or 0, None, str(error))
+
+
+def _parsing(sized: Sequence[Model]) -> int:
+    """Bytes of memory that reading their tokenizers took."""
+    known = [model.vocabulary for model in sized if model.vocabulary is not None]
+    return max((PARSED * own.nbytes for own in known), default=0) + sum(PER_TOKEN * len(own.ids) for own in known)
+
+
+def _warnings(sized: Sequence[Model]) -> Iterator[str]:
+    """What is wrong with tokenizers that are carried over as they are."""
+    for model in sized:
+        if model.unread:
+            yield f"{model.unread} (model {model.label}): its rows are taken on trust"
+        elif model.vocabulary is not None and model.rows:
+            beyond = sorted((row, token) for token, row in model.vocabulary.ids.items() if row >= model.rows)
+            if beyond:
+                what = f"{len(beyond)} token{'s' * (len(beyond) != 1)} of {model.label}"
+                first = shown([token for _, token in beyond])
+                yield f"{what} ({first}) with ids behind its last row, {model.rows - 1}: text with them cannot be run"
 
 
 def _rows(model: Checkpoint) -> int | None:
@@ -124,22 +182,41 @@ def _rows(model: Checkpoint) -> int | None:
 
 
 def _nameless(model: Checkpoint) -> Problem:
-    rule = "where vocabularies differ, the table of token embeddings has a known name"
+    rule = "where vocabularies differ or tokens are named, the table of token embeddings has a known name"
     cure = "merge models of one vocabulary"
     return Problem(rule, "no embed_tokens, wte, word_embeddings...", f"model {model.label}", cure)
 
 
 def _planned(
-    found: Alignment, sized: Sequence[Model], members: Sequence[int], owners: bool, base: int | None
-) -> VocabularyPlan:
+    found: Alignment, sized: Sequence[Model], models: Sequence[Checkpoint], members: Sequence[int], owners: bool,
+    base: int | None, parsing: int,
+) -> Found:  # fmt: skip
     parts = []
     for k, position in enumerate(members):
         lists = (_few(found.missing(k)), _few(found.dropped[k]), _few(found.beyond[k]))
         parts.append(ModelTokens(position, sized[k].rows, found.moved(k), *lists))
-    digest = hashlib.sha256(b"".join(own.tobytes() for own in found.maps)).hexdigest()
-    added = tuple(replace(one, model=members[one.model]) for one in found.added)
-    home, tokens = members[found.home], len(found.tokens)
-    return VocabularyPlan(home, found.rows, tokens, added, owners, base, tuple(parts), found.maps, digest)
+    added = tuple(replace(one, model=None if one.model is None else members[one.model]) for one in found.added)
+    named = tuple(replace(one, model=None if one.model is None else members[one.model]) for one in found.named)
+    home, own = models[members[found.home]], sized[found.home].vocabulary
+    files, outcome = NO_FILES, Checked()
+    if own is not None and (added or found.special):
+        files = tokenizer_files(home.folder, own, added, found.special)
+        new = {one.token.content: one.id for one in added} | {one.token: one.id for one in found.special}
+        outcome = checked(home.folder, home.label, files, own, new)
+        parsing += (PARSED + MEMORY) * own.nbytes
+    plan = VocabularyPlan(
+        members[found.home], found.rows, found.needed, len(found.tokens), added, owners, base, tuple(parts), found.maps,
+        named, found.special, files, _digest(found, named),
+    )  # fmt: skip
+    notes = [f"{one.unread} (model {one.label}): its rows are taken on trust" for one in sized if one.unread]
+    return Found(plan, outcome.problems, parsing, (*notes, *outcome.notes))
+
+
+def _digest(found: Alignment, named: Sequence[Named]) -> str:
+    digest = hashlib.sha256(b"".join(own.tobytes() for own in found.maps))
+    for one in named:
+        digest.update(f"{one.id} {one.model} {one.row} {one.force};".encode())
+    return digest.hexdigest()
 
 
 def _few(tokens: Sequence[str]) -> tuple[int, tuple[str, ...]]:
@@ -151,16 +228,32 @@ def row_views(
 ) -> Views:
     """(model, tensor name) -> its rows put in step, of every tensor over the vocabulary that is not so already."""
     members = [one.model for one in vocabulary.models]
+    without = _unlent(vocabulary, tables)
     found: dict[tuple[int, str], RowView] = {}
     for name in dict.fromkeys(name for member in members for name in tables[member] if names.over_vocabulary(name)):
         present = [k for k, one in enumerate(vocabulary.models) if _has_rows(tables[one.model].get(name), one.rows)]
-        maps = [vocabulary.maps[k] for k in present]
-        fallback = _fallback(vocabulary, maps, [members[k] for k in present])
-        tensors = [(models[members[k]], tables[members[k]][name]) for k in present]
+        own = [vocabulary.maps[k] for k in present]
+        fallback = _fallback(vocabulary, own, [members[k] for k in present])
+        lent = [(model, rows) for model, rows in _lent(vocabulary).items() if model not in without.get(name, ())]
+        maps = [*own, *(rows for _, rows in lent)]
+        tensors = [(models[m], tables[m][name]) for m in (*(members[k] for k in present), *(m for m, _ in lent))]
+        sources = {model: len(present) + place for place, (model, _) in enumerate(lent)}
         for place, k in enumerate(present):
-            if not _stays(maps[place], vocabulary.models[k].rows):
-                choice = np.where(maps[place] >= 0, np.int16(place), fallback)
-                found[members[k], name] = RowView(tensors, place, maps, choice)
+            choice = np.where(maps[place] >= 0, np.int16(place), fallback)
+            for one in vocabulary.named:
+                if one.force or maps[place][one.id] < 0:
+                    choice[one.id] = ZEROS if one.model is None else sources.get(one.model, place)
+            if not (_stays(maps[place], vocabulary.models[k].rows) and bool((choice == place).all())):
+                found[members[k], name] = RowView(tensors, place, maps, choice, vocabulary.tokens)
+    return found
+
+
+def _lent(vocabulary: VocabularyPlan) -> dict[int, Rows]:
+    """Model -> for each row of the output the row of that model that stands for a token there, as the recipe says."""
+    found: dict[int, Rows] = {}
+    for one in vocabulary.named:
+        if one.model is not None:
+            found.setdefault(one.model, np.full(vocabulary.rows, -1, np.int64))[one.id] = one.row
     return found
 
 
@@ -173,7 +266,7 @@ def _stays(own: Rows, rows: int) -> bool:
 
 
 def _fallback(vocabulary: VocabularyPlan, maps: Sequence[Rows], members: Sequence[int]) -> npt.NDArray[np.int16]:
-    """For each row, what stands in a model that lacks it: a position, OWN_MEAN or OWNERS_MEAN."""
+    """For each row, what stands in a model that lacks it: a position, or a mean."""
     fallback = np.full(vocabulary.rows, OWN_MEAN, np.int16)
     if not vocabulary.owners:
         return fallback
@@ -184,13 +277,30 @@ def _fallback(vocabulary: VocabularyPlan, maps: Sequence[Rows], members: Sequenc
     if vocabulary.base in members:
         base = members.index(vocabulary.base)
         fallback[maps[base] >= 0] = base
+    fallback[vocabulary.needed :] = SEEN_MEAN
     return fallback
+
+
+def _unlent(vocabulary: VocabularyPlan, tables: Sequence[Mapping[str, TensorSpan]]) -> dict[str, tuple[int, ...]]:
+    """Table over the vocabulary -> models that lack it although their rows are to stand for tokens in others."""
+    lend = dict.fromkeys(one.model for one in vocabulary.named if one.model is not None)
+    rows = {one.model: one.rows for one in vocabulary.models}
+    seen = dict.fromkeys(name for one in vocabulary.models for name in tables[one.model] if names.over_vocabulary(name))
+    return {name: tuple(m for m in lend if not _has_rows(tables[m].get(name), rows[m])) for name in seen}
 
 
 def unaligned(
     vocabulary: VocabularyPlan, models: Sequence[Checkpoint], tables: Sequence[Mapping[str, TensorSpan]]
 ) -> Iterator[Problem]:
-    """Tensors outside the layers with as many rows or columns as the vocabulary, which nothing says how to align."""
+    """Tensors outside the layers with as many rows or columns as the vocabulary, which nothing says how to align.
+
+    And tables that rows are to be taken from but which are not there.
+    """
+    for name, lacking in _unlent(vocabulary, tables).items():
+        for model in lacking:
+            rule = "a model whose rows stand for tokens has every table over the vocabulary"
+            place = f"model {models[model].label}, tensor {name}"
+            yield Problem(rule, "it has not", place, "name another model as the source of its tokens")
     for one in vocabulary.models:
         for name, span in tables[one.model].items():
             outside = names.layer_of(name) is None and not names.over_vocabulary(name)

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
+from mixmerge.mixup import Scope
 from mixmerge.recipe.canonical import canonical, recipe_hash
 from mixmerge.recipe.parse import Options, load_recipe, parse_recipe, recipe_from_options, with_overrides
-from mixmerge.recipe.sources import (
-    base_layers,
-    base_of,
-    merged_sources,
-    method_of,
-    slice_key,
-    source_key,
-    source_refs,
-)
+from mixmerge.recipe.sources import base_of, merged_sources, method_of, model_refs, slice_key, source_key
 from mixmerge.recipe.study import VARIED
 from mixmerge.recipe.types import (
     Compute,
@@ -25,13 +18,16 @@ from mixmerge.recipe.types import (
     Objective,
     Parameters,
     Recipe,
+    Role,
     Sampler,
-    Scope,
     Setting,
     Slice,
     Source,
     Span,
     StudySection,
+    TokenizerSection,
+    TokenRow,
+    TokenSetting,
 )
 
 __all__ = [
@@ -47,6 +43,7 @@ __all__ = [
     "Options",
     "Parameters",
     "Recipe",
+    "Role",
     "Sampler",
     "Scope",
     "Setting",
@@ -54,17 +51,19 @@ __all__ = [
     "Source",
     "Span",
     "StudySection",
-    "base_layers",
+    "TokenRow",
+    "TokenSetting",
+    "TokenizerSection",
     "base_of",
     "canonical",
     "load_recipe",
     "merged_sources",
     "method_of",
+    "model_refs",
     "parse_recipe",
     "recipe_from_options",
     "recipe_hash",
     "slice_key",
     "source_key",
-    "source_refs",
     "with_overrides",
 ]

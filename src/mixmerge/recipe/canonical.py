@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import yaml
 
 from mixmerge.recipe.schema import DTYPES
-from mixmerge.recipe.sources import is_whole, source_refs
+from mixmerge.recipe.sources import is_whole, model_refs
+from mixmerge.recipe.tokenizer import ROLES
 from mixmerge.recipe.types import (
     Dare,
     Filtered,
@@ -24,6 +25,8 @@ from mixmerge.recipe.types import (
     Recipe,
     Slice,
     Source,
+    TokenizerSection,
+    TokenSetting,
 )
 
 Data = dict[str, object]
@@ -56,7 +59,8 @@ def as_data(recipe: Recipe) -> Data:
         dtype=next((name for name, code in DTYPES.items() if code == recipe.dtype), None),
         seed=recipe.seed,
         on_mismatch=recipe.on_mismatch,
-        tokenizer_source=_tokenizer_source(recipe),
+        tokenizer_source=_tokenizer_source(recipe) if recipe.tokenizer is None else None,
+        tokenizer=None if recipe.tokenizer is None else _tokenizer(recipe, recipe.tokenizer),
         chat_template=recipe.chat_template,
     )
 
@@ -69,9 +73,15 @@ def _given(**entries: object) -> Data:
 def _model(model: ModelRef | None) -> object:
     if model is None:
         return None
+    if model.adapter is not None:
+        return {"model": _path(model), "lora": _path(model.adapter)}
     if model.revision is None and not {"@", "+"} & set(model.path):
         return model.path
-    return {"model": _given(path=model.path, revision=model.revision)}
+    return {"model": _path(model)}
+
+
+def _path(model: ModelRef) -> Data:
+    return _given(path=model.path, revision=model.revision)
 
 
 def _slice(part: Slice) -> Data:
@@ -111,5 +121,23 @@ def _mixup(mixup: Mixup | None) -> Mapping[str, object] | None:
 
 
 def _tokenizer_source(recipe: Recipe) -> object:
-    named = [ref for ref in source_refs(recipe) if str(ref) == recipe.tokenizer_source]
+    named = [ref for ref in model_refs(recipe) if str(ref) == recipe.tokenizer_source]
     return _model(named[0]) if named and recipe.tokenizer_source != "base" else recipe.tokenizer_source
+
+
+def _tokenizer(recipe: Recipe, section: TokenizerSection) -> Data:
+    tokens = {one.token: _given(source=_row(one), force=one.force or None) for one in section.tokens}
+    special = {f"{role}_token": section.special[role] for role in ROLES if role in section.special}
+    source = _tokenizer_source(recipe)
+    return _given(source=source, tokens=tokens, pad_to_multiple_of=section.pad_to_multiple_of, **special)
+
+
+def _row(one: TokenSetting) -> object:
+    if one.source is None:
+        return None
+    if one.source == "zero":
+        return {"kind": "zero"}
+    model, token, number = _model(one.source.model), one.source.token, one.source.number
+    if token is None and number is None:
+        return model
+    return _given(kind="model_token", model=model, token=token, token_id=number)

@@ -169,5 +169,7 @@ def _with_options(root: Table, options: Options) -> Table:
         root = pruned(root, _REPLACED[name]) if name in _REPLACED else root
     for name, value in said.items():
         key = _KEYS.get(name, name)
+        if name == "tokenizer_source" and "tokenizer" in root.entries:
+            key = "tokenizer.source"
         root = planted(root, key, from_python(value, _option(name), key))
     return root

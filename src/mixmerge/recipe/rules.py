@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mixmerge.errors import Problem
+from mixmerge.errors import Problem, nearest
 from mixmerge.methods import Method, Parameter
 from mixmerge.recipe.sources import (
     base_of,
     is_merged,
     merged_sources,
+    model_refs,
     slice_key,
     source_key,
-    source_refs,
 )
-from mixmerge.recipe.types import UNION, Filtered, Given, Gradient, Recipe, Slice, Source
+from mixmerge.recipe.types import UNION, Filtered, Given, Gradient, Recipe, Slice, Source, TokenRow
 
 Rule = Callable[[Recipe, Method], Iterator[Problem]]
 
@@ -35,9 +35,9 @@ def check(recipe: Recipe, method: Method | None) -> Iterator[Problem]:
 def _layers(recipe: Recipe) -> Iterator[Problem]:
     """All sources of a slice give the same number of layers."""
     for i, part in enumerate(recipe.slices):
-        lengths = {str(s.model): s.layers[1] - s.layers[0] for s in part.sources if s.layers}
-        if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{model}: {length}" for model, length in lengths.items())
+        lengths = [(s.model, s.layers[1] - s.layers[0]) for s in part.sources if s.layers]
+        if len({length for _, length in lengths}) > 1:
+            found = ", ".join(f"{model}: {length}" for model, length in lengths)
             rule = "all sources of a slice must have the same number of layers"
             yield Problem(rule, found, recipe.place(slice_key(recipe, i)), "make every end - first equal")
 
@@ -62,12 +62,18 @@ def _base_to_copy_from(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _tokenizer_listed(recipe: Recipe) -> Iterator[Problem]:
-    """The tokens are those of the base or of a model of the recipe, or of all."""
-    known = ["base", UNION, *map(str, source_refs(recipe))]
+    """The tokens are those of the base or of a model of the recipe, or of all; rows of single ones its models'."""
+    models = [str(ref) for ref in model_refs(recipe)]
+    known = ["base", UNION, *models]
     if recipe.tokenizer_source is not None and recipe.tokenizer_source not in known:
-        rule = "tokenizer_source must be `base`, `union` or a model of the recipe"
-        cure = "one of: " + ", ".join(known)
-        yield Problem(rule, recipe.tokenizer_source, recipe.place("tokenizer_source"), cure)
+        key = "tokenizer.source" if "tokenizer" in recipe.places else "tokenizer_source"
+        rule = f"{key} must be `base`, `union` or a model of the recipe"
+        yield Problem(rule, recipe.tokenizer_source, recipe.place(key), "one of: " + ", ".join(known))
+    for one in recipe.tokenizer.tokens if recipe.tokenizer else ():
+        if isinstance(one.source, TokenRow) and str(one.source.model) not in models and one.source.model.path:
+            rule = "the row of a token is that of a model of the recipe"
+            place = recipe.place(f"tokenizer.tokens.{one.token}.source")
+            yield Problem(rule, str(one.source.model), place, nearest(str(one.source.model), models))
 
 
 def _base_given(recipe: Recipe, method: Method) -> Iterator[Problem]:

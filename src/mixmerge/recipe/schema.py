@@ -11,13 +11,27 @@ from typing import Literal, TypeVar, get_args
 
 from mixmerge.errors import nearest
 from mixmerge.methods import METHODS, Dialect, method_names
+from mixmerge.mixup import MAX_ALPHA, Scope
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Listing, Node, Table, places_of
 from mixmerge.recipe.parameters import MERGEKIT_METHODS, Asked, Level, completed, read_parameters, unread
 from mixmerge.recipe.report import RefusedError, Report
 from mixmerge.recipe.rules import check
 from mixmerge.recipe.study import read_study
-from mixmerge.recipe.types import UNION, Dare, Given, Mixup, ModelRef, Recipe, Scope, Slice, Source
+from mixmerge.recipe.tokenizer import read_tokenizer, tokens_source
+from mixmerge.recipe.types import (
+    CHATML,
+    MOST_USED,
+    UNION,
+    Dare,
+    Given,
+    Mixup,
+    ModelRef,
+    Recipe,
+    Slice,
+    Source,
+    TokenizerSection,
+)
 
 T = TypeVar("T")
 
@@ -40,12 +54,9 @@ Masked = Literal["delta", "weight"]
 NOBODY = ModelRef("")
 NO_NODES: Sequence[Node] = ()
 
-_TOKENS = "remove it; `tokenizer_source: union`, `base` or a model of the recipe says whose tokens are kept"
-
 # Keys of mergekit that this version refuses: rule and cure.
 NOT_YET = {
     "modules": ("`modules` (several sub-networks) are not supported yet", "write `models` or `slices`"),
-    "tokenizer": ("`tokenizer` settings for single tokens are not supported yet", _TOKENS),
 }
 # Keys of mergekit that say nothing a merge here needs.
 WITHOUT_EFFECT = {"name": "a name for people", "residual_weight": "mergekit itself does not read it"}
@@ -87,6 +98,7 @@ def read_recipe(root: Table, report: Report) -> Recipe:
         top.refuse(key, rule, cure)
     asked = _asked(top)
     base = top.get("base_model", lambda node: values.model_ref(node, report), None)
+    tokens_of, tokenizer = _tokenizer(top)
     recipe = Recipe(
         method=asked.name,
         dialect=asked.dialect,
@@ -98,8 +110,9 @@ def read_recipe(root: Table, report: Report) -> Recipe:
         dtype=_dtype(top),
         seed=top.get("seed", values.seed, 0),
         on_mismatch=top.get("on_mismatch", _one_of(get_args(OnMismatch)), "error"),
-        chat_template=top.get("chat_template", values.text, None),
-        tokenizer_source=top.get("tokenizer_source", lambda node: _tokenizer_source(node, report), None),
+        chat_template=top.get("chat_template", _chat_template, None),
+        tokenizer_source=tokens_of,
+        tokenizer=tokenizer,
         places=places_of(root),
         study=_optional(top, "study", read_study),
     )
@@ -121,8 +134,8 @@ def _asked(top: _Section) -> Asked:
     name = top.must("merge_method", _method_name, "", f"add one of: {', '.join(method_names())}")
     given: Dialect | None = top.get("dialect", _one_of(get_args(Dialect)), None)
     mixup = "mixup" in top.entries
-    papers_own = (mixup or "dare" in top.entries) and ("paper", name) in METHODS
-    dialect: Dialect = given or ("paper" if papers_own else "mergekit")
+    papers_own = mixup or "dare" in top.entries or ("mergekit", name) not in METHODS
+    dialect: Dialect = given or ("paper" if papers_own and ("paper", name) in METHODS else "mergekit")
     if name and (dialect, name) not in METHODS:
         others = ", ".join(method for known, method in METHODS if known == dialect)
         cure = f"remove this line; dialect {dialect} has: {others}"
@@ -236,11 +249,21 @@ def _ratios(node: Node, report: Report) -> Mapping[str, tuple[float, ...]]:
 
 def _alpha(node: Node) -> tuple[float, ...]:
     """The concentration of the ratio law: one number, or one per source, those all above 0."""
-    alpha = values.numbers(node, 0)
+    alpha = values.numbers(node, 0, MAX_ALPHA)
     if isinstance(node, Listing) and 0 in alpha:
         cure = "write `alpha: 0` to take the first source alone"
         raise RefusedError(node, "an alpha per source must be above 0", cure)
     return alpha
+
+
+def _chat_template(node: Node) -> str:
+    """A template is told from a word for one by its braces, as in mergekit."""
+    template = values.text(node)
+    if "{" in template or template in (MOST_USED, CHATML):
+        return template
+    rule = f"chat_template is the text of a Jinja template, `{MOST_USED}` or `{CHATML}`"
+    cure = "write the template itself, or leave chat_template out and take a model's with tokenizer_source"
+    raise RefusedError(node, rule, cure)
 
 
 def _dtype(top: _Section) -> str | None:
@@ -259,10 +282,15 @@ def _dtype_name(node: Node) -> str:
     return DTYPES[name]
 
 
-def _tokenizer_source(node: Node, report: Report) -> str:
-    if not isinstance(node, Table) and values.text(node) == UNION:
-        return UNION
-    return str(values.model_ref(node, report))
+def _tokenizer(top: _Section) -> tuple[str | None, TokenizerSection | None]:
+    """Whose tokens are kept, and what is said of single ones: `tokenizer_source` says the first alone."""
+    if top.has("tokenizer_source") and "tokenizer" in top.entries:
+        rule = "`tokenizer` and `tokenizer_source` exclude each other"
+        top.refuse("tokenizer_source", rule, "write it as `source` inside `tokenizer`")
+    if "tokenizer" not in top.entries:
+        return top.get("tokenizer_source", lambda node: tokens_source(node, top.report), None), None
+    found = _optional(top, "tokenizer", read_tokenizer)
+    return (UNION, None) if found is None else found
 
 
 def _with_unlisted_base(recipe: Recipe, asked: Asked) -> Recipe:

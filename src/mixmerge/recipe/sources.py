@@ -29,18 +29,11 @@ def is_merged(recipe: Recipe, part: Slice, source: Source) -> bool:
     return method_of(recipe).space != "delta" or source.model != base_of(recipe, part)
 
 
-def base_layers(recipe: Recipe, part: Slice) -> tuple[int, int] | None:
-    """The layers of the base that belong to a slice: as listed, else those of the slice's first source."""
-    base = base_of(recipe, part)
-    listed = [source for source in part.sources if source.model == base]
-    return (listed or part.sources)[0].layers
-
-
-def source_refs(recipe: Recipe) -> tuple[ModelRef, ...]:
-    """Every model of the recipe once: the sources in the order listed, then bases that are not listed."""
-    found = dict.fromkeys(source.model for part in recipe.slices for source in part.sources)
-    bases = (base_of(recipe, part) for part in recipe.slices)
-    return tuple(found | dict.fromkeys(base for base in bases if base is not None))
+def model_refs(recipe: Recipe) -> tuple[ModelRef, ...]:
+    """Every model of the recipe once: sources in the order listed, then bases of slices, then the recipe's."""
+    sources = [source.model for part in recipe.slices for source in part.sources]
+    bases = [base for base in (*(part.base for part in recipe.slices), recipe.base) if base is not None]
+    return tuple(dict.fromkeys([*sources, *bases]))
 
 
 def is_whole(recipe: Recipe) -> bool:

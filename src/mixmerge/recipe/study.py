@@ -1,7 +1,8 @@
 """The `study` section of a recipe: how its ratio is to be explored. Merging and planning do not look at it.
 
 It is no part of what a recipe means: two recipes that differ here only are equal and have one hash. It can start no
-program and run no code; what can (`--serve`, `--allow-task-code`) is said on the command line.
+program and run no code; what can (`--serve`, `--allow-task-code`, `--allow-code-execution`) is said on the command
+line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mixmerge.errors import nearest
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Listing, Node
 from mixmerge.recipe.report import RefusedError, Report
-from mixmerge.recipe.types import Compute, Objective, Sampler, Span, StudySection
+from mixmerge.recipe.types import Compute, Objective, Prompt, Sampler, Span, StudySection
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ _SAID_ELSEWHERE: Final = {
     "url": "where a server listens is said as --url, beside --serve",
     "backend": "a server is asked for with --backend openai, beside --serve",
     "allow_task_code": "a recipe allows no code: say --allow-task-code if you trust the tasks",
+    "allow_code_execution": "a recipe allows no code: say --allow-code-execution to run programs a model writes",
     "storage": "say it as --storage",
     "ray": "a recipe joins no cluster: say it as --ray",
 }
@@ -58,6 +60,9 @@ def read_study(node: Node, report: Report) -> StudySection:
         device=get("device", values.text),
         compute=get("compute", lambda it: values.choice(it, get_args(Compute))),
         batch_size=get("batch_size", lambda it: values.integer(it, 1)),
+        prompt=get("prompt", lambda it: values.choice(it, get_args(Prompt))),
+        data_dir=get("data_dir", values.text),
+        limit=get("limit", lambda it: values.integer(it, 1)),
         ood=get("ood", values.names),
         attacks=get("attacks", values.names),
         attack_tasks=get("attack_tasks", values.names),

@@ -133,10 +133,10 @@ class _Builder:
         return found
 
     def _key(self, node: yaml.Node, path: str) -> str | None:
-        if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN and len(node.value) <= MAX_KEY:
+        if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN and _is_key(node.value):
             return str(node.value)
         found = f"a {_KINDS.get(type(node), 'node')} tagged {node.tag}"
-        rule = f"a key must be text of at most {MAX_KEY} characters"
+        rule = f"a key must be text of at most {MAX_KEY} whole characters"
         self._refuse(self._place(node), path, rule, found, "rename it")
         return None
 
@@ -145,6 +145,11 @@ class _Builder:
 
     def _refuse(self, place: str, path: str, rule: str, found: str, cure: str) -> None:
         self.report.wrong(Scalar(place, path, found), rule, cure, found)
+
+
+def _is_key(text: str) -> bool:
+    """Whether the text is short enough, and no half of a surrogate pair is in it."""
+    return len(text) <= MAX_KEY and text.encode("utf-8", "replace").decode() == text
 
 
 def _scalar(node: yaml.Node, place: str, path: str) -> Scalar:

@@ -10,14 +10,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mixmerge.methods import Dialect, Number
+from mixmerge.mixup import Scope
 
-Scope = Literal["model", "layer", "block", "tensor"]
 UNION = "union"
 """tokenizer_source: the tokens of the base, else the first source, and those that other models add."""
+
+MOST_USED, CHATML = "auto", "chatml"
+"""chat_template: the one most models of the recipe have; that of ChatML. Any other text is a template itself."""
+
+Role = Literal["pad", "bos", "eos"]
+"""What a special token is for: `pad_token` and so on."""
 
 Sampler = Literal["sobol", "random", "tpe", "gp", "cmaes"]
 Objective = Literal["mean", "pareto"]
 Compute = Literal["bfloat16", "float16", "float32"]
+Prompt = Literal["alpaca", "vicuna", "chat_template", "raw"]
 Span = tuple[float, ...] | tuple[str, ...]
 
 
@@ -44,13 +51,18 @@ Parameters = Mapping[str, Given]
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model as the recipe names it: a local folder or a hub id, with a revision where one is given."""
+    """A model as the recipe names it: a local folder or a hub id, with a revision where one is given.
+
+    adapter: a LoRA adapter that changes it, named the same way and without one of its own.
+    """
 
     path: str
     revision: str | None = None
+    adapter: ModelRef | None = None
 
     def __str__(self) -> str:
-        return self.path if self.revision is None else f"{self.path}@{self.revision}"
+        own = self.path if self.revision is None else f"{self.path}@{self.revision}"
+        return own if self.adapter is None else f"{own}+{self.adapter}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,9 @@ class StudySection:
     device: str | None = None
     compute: Compute | None = None
     batch_size: int | None = None
+    prompt: Prompt | None = None
+    data_dir: str | None = None
+    limit: int | None = None
     ood: tuple[str, ...] | None = None
     attacks: tuple[str, ...] | None = None
     attack_tasks: tuple[str, ...] | None = None
@@ -136,15 +151,49 @@ class StudySection:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A row of a model's embedding and head: of its token, or by number; neither: of the token it is wanted for."""
+
+    model: ModelRef
+    token: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSetting:
+    """What the recipe says of one token of the output.
+
+    source: the row that stands for it in models that lack it, and, with `force`, in all; None: as for any token.
+    """
+
+    token: str
+    source: TokenRow | Literal["zero"] | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSection:
+    """What `tokenizer:` says beside its source; tokens in the order listed, no token twice.
+
+    pad_to_multiple_of: the output has a multiple of so many rows (None: as many as it needs). special: the token of
+    each role that is set.
+    """
+
+    tokens: tuple[TokenSetting, ...] = ()
+    pad_to_multiple_of: int | None = None
+    special: Mapping[Role, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides the merged weights, apart from the bytes of the models.
 
-    parameters: under the names the method declares, defaults written out. seed: of every random choice (DARE
-    masks, the ratio where `mixup` has no seed of its own). dtype: of the output tensors (safetensors name, as
-    BF16), None for each tensor's own in the base, else in the first source. on_mismatch: `error`, or `base`:
-    a tensor whose shapes disagree is copied from the base. places: key path -> `file:line`, for messages of
-    later steps. notes: things accepted without effect. study: what `explore` is to do with it. These three are no part
-    of what a recipe means.
+    parameters: under the names the method declares, defaults written out. seed: of every random choice (DARE masks, the
+    ratio where `mixup` has no seed of its own). dtype: of the output tensors (safetensors name, as BF16), None for each
+    tensor's own in the base, else in the first source. on_mismatch: `error`, or `base`: a tensor whose shapes disagree
+    is copied from the base. chat_template: its text, or a word for one. tokenizer: None where its source says all.
+    places: key path -> `file:line`, for messages of later steps. notes: things accepted without effect. study: what
+    `explore` is to do with it. These three are no part of what a recipe means.
     """
 
     method: str
@@ -159,6 +208,7 @@ class Recipe:
     on_mismatch: Literal["error", "base"] = "error"
     chat_template: str | None = None
     tokenizer_source: str | None = None
+    tokenizer: TokenizerSection | None = None
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     study: StudySection | None = field(default=None, compare=False)

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -31,6 +32,11 @@ def text(node: Node) -> str:
     """The text of a scalar, exactly as written."""
     if not isinstance(node, Scalar) or node.null or not node.text:
         raise RefusedError(node, f"{node.name()} must be text")
+    try:
+        node.text.encode()
+    except UnicodeEncodeError:
+        rule, cure = f"{node.name()} must be text in whole characters", "write it without halves of surrogate pairs"
+        raise RefusedError(node, rule, cure, ascii(node.excerpt())) from None
     return node.text
 
 
@@ -82,15 +88,20 @@ def choice(node: Node, choices: Collection[S]) -> S:
 def span(low: float, high: float) -> str:
     """A range in words."""
     if math.isinf(high):
-        return f"at least {low:g}"
-    return f"at most {high:g}" if math.isinf(low) else f"between {low:g} and {high:g}"
+        return f"at least {_written(low)}"
+    return f"at most {_written(high)}" if math.isinf(low) else f"between {_written(low)} and {_written(high)}"
+
+
+def _written(bound: float) -> str:
+    """A whole number in all its digits, so that what is said can be written."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def nearest_bound(value: float, low: float, high: float) -> str:
     """A cure for a number out of range; percentages are recognised."""
     if (low, high) == (0, 1) and 1 < value <= 100:
         return f"a fraction is meant: {value / 100:g} for {value:g} %"
-    return f"the nearest allowed value is {low if value < low else high:g}"
+    return f"the nearest allowed value is {_written(low if value < low else high)}"
 
 
 def items(node: Node) -> Sequence[Node]:
@@ -137,8 +148,6 @@ def value_of(node: Node, parameter: Parameter) -> Number:
     """One value of a method's parameter."""
     if parameter.kind == "flag":
         return flag(node)
-    if parameter.kind == "integer":
-        return integer(node, parameter.low, parameter.high)
     if parameter.kind == "choice":
         return choice(node, parameter.choices)
     return number(node, parameter.low, parameter.high)
@@ -205,45 +214,73 @@ def table_entries(node: Node) -> Mapping[str, Node]:
 
 
 def model_ref(node: Node, report: Report) -> ModelRef:
-    """A model: a path or hub id, `id@revision`, or mergekit's mapping {model: {path, revision}}.
+    """A model: a path or hub id, `id@revision`, `model+adapter`, or mergekit's mapping {model: ..., lora: ...}.
 
     A text that names an existing local path is that path, whatever signs it holds.
     """
     if isinstance(node, Table):
         return _model_table(node, report)
     word = text(node)
-    if os.path.exists(word):
+    if _exists(word) or "+" not in word:
+        return _plain_ref(node, word)
+    base, adapter = _divided(node, word)
+    return replace(_plain_ref(node, base), adapter=_plain_ref(node, adapter))
+
+
+def _exists(path: str) -> bool:
+    """Whether something on this disk has that name; ~ is the person's home."""
+    return os.path.exists(os.path.expanduser(path))
+
+
+def _divided(node: Node, word: str) -> tuple[str, str]:
+    """The two parts of `model+adapter`. Where there are several signs, the one between two local paths."""
+    places = [place for place, sign in enumerate(word) if sign == "+"]
+    parts = [(word[:place], word[place + 1 :]) for place in places]
+    found = parts if len(parts) == 1 else [two for two in parts if all(map(_exists, two))]
+    if len(found) != 1 or not all(found[0]):
+        rule = "a model with an adapter is model+adapter, with one + between them"
+        raise RefusedError(node, rule, "write {model: {path: ...}, lora: {path: ...}}")
+    return found[0]
+
+
+def _plain_ref(node: Node, word: str) -> ModelRef:
+    """A path, or a hub id with or without a revision."""
+    if _exists(word):
         return ModelRef(word)
-    if "+" in word:
-        raise RefusedError(node, "an adapter beside a model (`model+lora`) is not supported yet", _ADAPTER)
-    return _with_revision(node, word)
-
-
-_ADAPTER = "merge the adapter into its model first and name that folder; a local path that holds a + must exist"
-
-
-def _with_revision(node: Node, word: str) -> ModelRef:
     path, at, revision = word.partition("@")
     if not path or (at and not revision) or "@" in revision:
         raise RefusedError(node, "a model is a path or a hub id, with at most one @revision", "write name@revision")
-    return ModelRef(path, revision or None)
+    return _revised(node, path, revision or None)
+
+
+def _revised(node: Node, path: str, revision: str | None) -> ModelRef:
+    """Only what the hub holds has revisions: a folder's would be passed over."""
+    if revision is not None and _exists(path):
+        rule = f"a folder on this disk has no revisions, and {path} is one"
+        raise RefusedError(node, rule, "leave the revision out; or work where no folder has the hub id's name")
+    return ModelRef(path, revision)
 
 
 def _model_table(node: Table, report: Report) -> ModelRef:
     entries = table(node, ("model", "lora", "override_architecture"), report)
-    if "lora" in entries and not is_null(entries["lora"]):
-        raise RefusedError(entries["lora"], "an adapter beside a model is not supported yet", _ADAPTER)
     if "override_architecture" in entries:
         report.note(entries["override_architecture"], "no effect: merging needs no architecture")
     if "model" not in entries:
         raise RefusedError(
             node, "the mapping form of a model needs `model`", "write {model: {path: ..., revision: ...}}"
         )
-    inner = entries["model"]
-    if not isinstance(inner, Table):
-        return _with_revision(inner, text(inner))
-    parts = table(inner, ("path", "revision"), report)
+    model = _inner_ref(entries["model"], report)
+    if "lora" not in entries or is_null(entries["lora"]):
+        return model
+    return replace(model, adapter=_inner_ref(entries["lora"], report))
+
+
+def _inner_ref(node: Node, report: Report) -> ModelRef:
+    """A model or an adapter inside the mapping form."""
+    if not isinstance(node, Table):
+        return _plain_ref(node, text(node))
+    parts = table(node, ("path", "revision"), report)
     if "path" not in parts:
-        raise RefusedError(inner, "the mapping form of a model needs `path`", "write {path: ..., revision: ...}")
+        raise RefusedError(node, "the mapping form of a model needs `path`", "write {path: ..., revision: ...}")
     revision = parts.get("revision")
-    return ModelRef(text(parts["path"]), None if revision is None or is_null(revision) else text(revision))
+    return _revised(node, text(parts["path"]), None if revision is None or is_null(revision) else text(revision))

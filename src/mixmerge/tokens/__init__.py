@@ -3,21 +3,44 @@
 Merging rows of different tokens gives garbled text, so rows are put in step by token. Knows no weights.
 """
 
-from mixmerge.tokens.align import SHOWN, Added, Alignment, Model, align, in_step, shown
-from mixmerge.tokens.files import with_tokens
-from mixmerge.tokens.vocabulary import AddedToken, Vocabulary, read_vocabulary, signature
+from mixmerge.tokens.align import Added, Alignment, align, in_step, trusted
+from mixmerge.tokens.check import MEMORY, Checked, checked
+from mixmerge.tokens.files import tokenizer_files
+from mixmerge.tokens.model import SHOWN, Model, shown
+from mixmerge.tokens.named import NOTHING, Ask, Named, Special, Wanted
+from mixmerge.tokens.vocabulary import (
+    NO_FILES,
+    AddedToken,
+    UnreadableError,
+    Vocabulary,
+    read_vocabulary,
+    signature,
+    small_json,
+)
 
 __all__ = [
+    "MEMORY",
+    "NOTHING",
+    "NO_FILES",
     "SHOWN",
     "Added",
     "AddedToken",
     "Alignment",
+    "Ask",
+    "Checked",
     "Model",
+    "Named",
+    "Special",
+    "UnreadableError",
     "Vocabulary",
+    "Wanted",
     "align",
+    "checked",
     "in_step",
     "read_vocabulary",
     "shown",
     "signature",
-    "with_tokens",
+    "small_json",
+    "tokenizer_files",
+    "trusted",
 ]

@@ -7,53 +7,50 @@ Pure arithmetic on vocabularies and numbers of rows; knows no files and no weigh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from mixmerge.errors import Problem
+from mixmerge.tokens.model import Model, shown
+from mixmerge.tokens.named import NOTHING, Named, Special, Wanted, entry, missing, resolve, specials
 from mixmerge.tokens.vocabulary import LEARNED, AddedToken, Vocabulary
 
 Rows = npt.NDArray[np.int64]
-SHOWN: Final = 3
 _FILES: Final = ", ".join(LEARNED)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A model as far as its vocabulary goes. rows: of its embedding. vocabulary: None where it is not known."""
-
-    label: str
-    rows: int
-    vocabulary: Vocabulary | None
-
-
-@dataclass(frozen=True, slots=True)
 class Added:
-    """A token the output has beyond those of its home. model: position of the first one that has it."""
+    """A token the output has beyond those of its home. model: position of the first that has it; None: the recipe's."""
 
     token: AddedToken
     id: int
-    model: int
+    model: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
     """home: position of the model whose tokenizer is kept. tokens: the output's, by id. rows: of its embedding.
 
+    needed: rows before they were rounded up to a multiple.
     maps: for each model, the row of each of the output's rows, (rows,) int64, -1 where it has none. dropped: for each
     model its tokens that the output does not have. beyond: for each model its tokens with ids behind its last row.
+    named: tokens with a row that is said. special: tokens of roles that are said.
     """
 
     home: int
     rows: int
+    needed: int
     tokens: Mapping[int, str]
     added: tuple[Added, ...]
     maps: tuple[Rows, ...]
     dropped: tuple[tuple[str, ...], ...]
     beyond: tuple[tuple[str, ...], ...]
+    named: tuple[Named, ...] = ()
+    special: tuple[Special, ...] = ()
 
     def missing(self, model: int) -> tuple[str, ...]:
         """Tokens of the output for which a model has no row, in order of ids."""
@@ -74,35 +71,50 @@ def in_step(models: Sequence[Model]) -> bool:
     return len({model.rows for model in models}) == 1 and all(ids == known[0] for ids in known[1:])
 
 
-def align(models: Sequence[Model], home: int, *, only: bool) -> Alignment | list[Problem]:
+def trusted(models: Sequence[Model]) -> list[Model]:
+    """Models in step, those whose vocabulary is not known with that of the others."""
+    known = next((model.vocabulary for model in models if model.vocabulary is not None), None)
+    return [model if model.vocabulary is not None else replace(model, vocabulary=known) for model in models]
+
+
+def align(models: Sequence[Model], home: int, *, only: bool, wanted: Wanted = NOTHING) -> Alignment | list[Problem]:
     """Put vocabularies in step, or say why that cannot be.
 
     home: the model whose tokens, ids and tokenizer the output keeps. only: tokens of other models are dropped; else
     they are added behind, which can be done with added tokens only: a learned token would change how all text is
-    split. Where one model's learned vocabulary holds all others, that model is the home.
+    split, so it has to be named. Where one model's learned vocabulary holds all others, that model is the home. wanted:
+    what is said of single tokens.
     """
     known = [model.vocabulary for model in models if model.vocabulary is not None]
-    problems = list(_unlike(models))
+    problems = list(_unlike(models, named=bool(wanted)))
     if problems or len(known) < len(models):
         return problems
     extra = {} if only else _extra(models, known, home)
-    learned = {token: model for token, model in extra.items() if token not in known[model].added}
+    asked = {ask.token for ask in wanted.asks}
+    learned = {t: model for t, model in extra.items() if t not in known[model].added and t not in asked}
     if learned:
         wider = _widest(models, known, home, extra)
         if wider is None:
             return [_learned(models, home, learned)]
         home, extra = wider, {}
-    if extra and _next_id(known[home]) is None:
+    added = _added(models, known, home, extra, wanted)
+    if added and _next_id(known[home]) is None:
         return [_holes(models[home])]
-    return _aligned(models, known, home, extra, only=only)
+    ids, needed = _ids(models, known[home], home, added, only=only, wanted=wanted)
+    found = _aligned(models, known, home, added, ids, needed, wanted.multiple)
+    named, wrong = resolve(models, known, wanted, ids, found.maps)
+    special, unknown = specials(wanted, ids, known[home])
+    return [*wrong, *unknown] or replace(found, named=named, special=special)
 
 
-def _unlike(models: Sequence[Model]) -> Iterator[Problem]:
+def _unlike(models: Sequence[Model], *, named: bool) -> Iterator[Problem]:
     for model in models:
         if model.vocabulary is None:
             rule = "the tokens of every model are known where vocabularies differ"
+            rule += ", or the recipe names tokens" if named else ""
             cure = "put the tokenizer files it was trained with beside its weights"
-            yield Problem(rule, f"none of {_FILES} that can be read", f"model {model.label}", cure)
+            cure = "mend that file, or put the one it was trained with in its place" if model.unread else cure
+            yield Problem(rule, model.unread or f"none of {_FILES}", f"model {model.label}", cure)
     kinds = {m.vocabulary.kind: m.label for m in reversed(models) if m.vocabulary is not None and m.vocabulary.kind}
     if len(kinds) > 1:
         found = ", ".join(f"{kind} in {label}" for kind, label in sorted(kinds.items()))
@@ -148,31 +160,52 @@ def _next_id(vocabulary: Vocabulary) -> int | None:
     return len(numbers) if len(numbers) == max(numbers) + 1 else None
 
 
+def _added(
+    models: Sequence[Model], known: Sequence[Vocabulary], home: int, extra: Mapping[str, int], wanted: Wanted
+) -> tuple[Added, ...]:
+    """Tokens the home lacks, in order of their ids: those of other models, then those only the recipe asks for."""
+    asks = {ask.token: ask for ask in wanted.asks}
+    roles = {token for _, token, _ in wanted.special}
+    own = {t: known[position].added.get(t, AddedToken(t)) for t, position in extra.items()}
+    tokens = {t: entry(asks[t], known) if t in asks else own[t] for t in (*extra, *missing(known[home], wanted, extra))}
+    start, found = _next_id(known[home]) or 0, []
+    for number, (token, stated) in enumerate(tokens.items()):
+        pairs = enumerate(zip(models, known, strict=True))
+        first = next((k for k, (m, v) in pairs if v.ids.get(token, m.rows) < m.rows), None)
+        special = stated.special or token in roles
+        found.append(Added(replace(stated, special=special), start + number, first))
+    return tuple(found)
+
+
+def _ids(
+    models: Sequence[Model], own: Vocabulary, home: int, added: Sequence[Added], *, only: bool, wanted: Wanted
+) -> tuple[Mapping[str, int], int]:
+    """Token -> id in the output, and the rows it needs. `only`: tokens behind the home's last row are none, unless
+    the recipe names them."""
+    out = {**own.ids, **{one.token.content: one.id for one in added}}
+    if not only:
+        return out, max(max(out.values()) + 1, *(model.rows for model in models))
+    needed = max([models[home].rows, *(out[token] + 1 for token in wanted.tokens() & out.keys())])
+    return {token: number for token, number in out.items() if number < needed}, needed
+
+
 def _aligned(
-    models: Sequence[Model], known: Sequence[Vocabulary], home: int, extra: Mapping[str, int], *, only: bool
-) -> Alignment:
-    start = _next_id(known[home]) or 0
-    added = tuple(
-        Added(known[position].added[token], start + number, position)
-        for number, (token, position) in enumerate(extra.items())
-    )
-    out = {**known[home].ids, **{one.token.content: one.id for one in added}}
-    if only:
-        rows = models[home].rows
-        out = {token: number for token, number in out.items() if number < rows}
-    else:
-        rows = max(max(out.values()) + 1, *(model.rows for model in models))
+    models: Sequence[Model], known: Sequence[Vocabulary], home: int, added: tuple[Added, ...],
+    ids: Mapping[str, int], needed: int, multiple: int | None,
+) -> Alignment:  # fmt: skip
+    rows = needed if multiple is None else -(-needed // multiple) * multiple
     tokens: dict[int, str] = {}
-    for token, number in out.items():
+    for token, number in ids.items():
         tokens.setdefault(number, token)
     pairs = list(zip(models, known, strict=True))
     return Alignment(
         home,
         rows,
+        needed,
         tokens,
         added,
-        tuple(_map(model, vocabulary, out, rows) for model, vocabulary in pairs),
-        tuple(tuple(t for t, row in v.ids.items() if row < m.rows and t not in out) for m, v in pairs),
+        tuple(_map(model, vocabulary, ids, rows) for model, vocabulary in pairs),
+        tuple(tuple(t for t, row in v.ids.items() if row < m.rows and t not in ids) for m, v in pairs),
         tuple(tuple(t for t, row in v.ids.items() if row >= m.rows) for m, v in pairs),
     )
 
@@ -190,9 +223,3 @@ def _map(model: Model, vocabulary: Vocabulary, out: Mapping[str, int], rows: int
         if row < model.rows and found[number] < 0:
             found[number] = row
     return found
-
-
-def shown(tokens: Sequence[Any]) -> str:
-    """The first few of many tokens."""
-    text = ", ".join(repr(token) for token in tokens[:SHOWN])
-    return text + (f" and {len(tokens) - SHOWN} more" if len(tokens) > SHOWN else "")

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, final
 
 from mixmerge.checkpoint import MalformedJsonError, parse_json
 from mixmerge.tokens.pieces import CONTROL, USER_DEFINED, read_pieces
@@ -21,6 +22,8 @@ MAX_TOKENS: Final = 4_000_000
 
 LEARNED: Final = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Files that hold a learned vocabulary; the first that is there is read."""
+
+NO_FILES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 _ADDED: Final = "added_tokens.json"
 _CONFIG: Final = "tokenizer_config.json"
@@ -67,23 +70,70 @@ def signature(folder: Path) -> bytes | None:
         found.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
-    stated = _decoder(folder).items()
+    stated = _decoder(_Files(folder, NO_FILES)).items()
     told = [(number, entry["content"]) for number, entry in stated if isinstance(entry, dict) and "content" in entry]
     found.update(repr(sorted((number, str(content)) for number, content in told)).encode())
     return found.digest()
 
 
-def read_vocabulary(folder: Path) -> Vocabulary | None:
-    """The vocabulary of the model in a folder; None where there is no file of a known form."""
-    file = next((folder / name for name in LEARNED if (folder / name).is_file()), None)
-    if file is None or file.stat().st_size > MAX_FILE:
+class UnreadableError(ValueError):
+    """A tokenizer file states no vocabulary. The message names the file and says what is wrong with it."""
+
+
+@final
+class _Files:
+    """The files of a folder, some with other content than they have on disk."""
+
+    def __init__(self, folder: Path, instead: Mapping[str, bytes]) -> None:
+        self._folder = folder
+        self._instead = instead
+
+    def size(self, name: str) -> int | None:
+        """In bytes; None where there is no such file."""
+        if name in self._instead:
+            return len(self._instead[name])
+        return (self._folder / name).stat().st_size if (self._folder / name).is_file() else None
+
+    def read(self, name: str) -> bytes:
+        return self._instead[name] if name in self._instead else (self._folder / name).read_bytes()
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """A JSON object, empty where there is none that can be read."""
+        size = self.size(name)
+        if size is None or size > MAX_FILE:
+            return {}
+        try:
+            content = parse_json(self.read(name), lenient=True)
+        except MalformedJsonError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def read_vocabulary(folder: Path, instead: Mapping[str, bytes] = NO_FILES) -> Vocabulary | None:
+    """The vocabulary of the model in a folder; None where there is no file of a known form. instead: name -> content
+    of files that are to be taken for those in the folder.
+
+    Raises UnreadableError where there is one that cannot be read.
+    """
+    files = _Files(folder, instead)
+    name = next((name for name in LEARNED if files.size(name) is not None), None)
+    if name is None:
         return None
+    size = files.size(name) or 0
+    if size > MAX_FILE:
+        raise UnreadableError(f"{name} is larger than {MAX_FILE // 1_000_000} MB")
     try:
-        found = _READERS[file.name](file.read_bytes())
-        found = replace(found, nbytes=file.stat().st_size)
-        return _checked(_with_added(found, _added_beside(folder)))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-        return None
+        found = replace(_READERS[name](files.read(name)), nbytes=size)
+        return _checked(_with_added(found, _added_beside(files)))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        what = "is no SentencePiece model" if name.endswith(".model") else "is malformed"
+        raise UnreadableError(f"{name} {what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"an entry lacks {error}"
+    return str(error) if isinstance(error, ValueError) else "it has not the form of a tokenizer"
 
 
 def _checked(found: Vocabulary) -> Vocabulary:
@@ -116,6 +166,8 @@ def _from_json(data: bytes) -> Vocabulary:
     added = {}
     for entry in content.get("added_tokens") or []:
         token = _added_token(entry)
+        if type(entry["id"]) is not int:  # also of one that a later entry takes the place of
+            raise ValueError("a token's id is a row")
         added[token.content] = token
         ids[token.content] = entry["id"]
     return Vocabulary(ids, added, _kind(content, model), 0)
@@ -177,31 +229,25 @@ _READERS: Final = {
 }
 
 
-def _added_beside(folder: Path) -> Iterator[tuple[AddedToken, int]]:
+def _added_beside(files: _Files) -> Iterator[tuple[AddedToken, int]]:
     """Tokens of added_tokens.json and tokenizer_config.json, with their ids."""
-    for number, entry in _decoder(folder).items():
+    for number, entry in _decoder(files).items():
         yield _added_token(entry), int(number)
-    settings = [small_json(folder / name) for name in (_CONFIG, "special_tokens_map.json")]
+    settings = [files.mapping(name) for name in (_CONFIG, "special_tokens_map.json")]
     special = {text for content in settings for text in _texts(content)}
-    for token, number in small_json(folder / _ADDED).items():
+    for token, number in files.mapping(_ADDED).items():
         yield AddedToken(token, special=token in special), number
 
 
-def _decoder(folder: Path) -> dict[str, Any]:
+def _decoder(files: _Files) -> dict[str, Any]:
     """Id -> entry of the added tokens that tokenizer_config.json states."""
-    decoder = small_json(folder / _CONFIG).get("added_tokens_decoder")
+    decoder = files.mapping(_CONFIG).get("added_tokens_decoder")
     return decoder if isinstance(decoder, dict) else {}
 
 
-def small_json(file: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none that can be read."""
-    if not file.is_file() or file.stat().st_size > MAX_FILE:
-        return {}
-    try:
-        content = parse_json(file.read_bytes(), lenient=True)
-    except MalformedJsonError:
-        return {}
-    return content if isinstance(content, dict) else {}
+def small_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object in a file of a folder, empty where there is none that can be read."""
+    return _Files(folder, NO_FILES).mapping(name)
 
 
 def _texts(content: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,54 @@
+"""The random masks of DARE, drawn once for many passes: one bit for each element of each source.
+
+A sixteenth of the size of sources in BF16. They are what the loops would draw themselves, so no byte depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from mixmerge.engine.blocks import IN_PLACE, pieces
+from mixmerge.engine.lowering import stream_keys
+from mixmerge.engine.workers import run_jobs
+from mixmerge.kernels import Kernels
+from mixmerge.planning import Plan, Step
+from mixmerge.rng import drop_threshold
+
+
+@final
+class Masks:
+    """Of all tensors of a plan whose DARE is random; see `wanted`. Holds for every ratio."""
+
+    def __init__(self, plan: Plan, kernels: Kernels) -> None:
+        assert plan.recipe.dare is not None, "drawn for DARE only"
+        threshold = np.uint64(drop_threshold(plan.recipe.dare.drop_rate))
+        steps = [step for step in plan.steps if step.method is not None and step.spec.count]
+        self._bits = {
+            step.spec.name: np.zeros((len(step.inputs), -(-step.spec.count // 32)), np.uint32) for step in steps
+        }
+
+        def draw(job: tuple[Step, int, int], _: int) -> None:
+            step, first, count = job
+            for key, bits in zip(stream_keys(plan, step), self._bits[step.spec.name], strict=True):
+                kernels.stay_block(key, first, count, threshold, bits[first // 32 :])
+
+        def jobs() -> Iterator[tuple[Step, int, int]]:
+            for step in steps:
+                for first, count in pieces(step, IN_PLACE):
+                    yield step, first, count
+
+        run_jobs(jobs(), draw, list(range(plan.budget.threads)))
+
+    def stays(self, step: Step) -> np.ndarray | None:
+        """Address of each source's mask, int64 (n,); they hold as long as this object. None where there is none."""
+        found = self._bits.get(step.spec.name)
+        return None if found is None else found.ctypes.data + np.arange(len(found), dtype=np.int64) * found.strides[0]
+
+
+def wanted(plan: Plan, kernels: Kernels) -> bool:
+    """Whether masks are drawn at all; the numpy definitions draw their own."""
+    dare = plan.recipe.dare
+    return kernels.compiled and dare is not None and dare.strategy == "random"
