@@ -4,7 +4,8 @@
 
 MODELS holds full checkpoints `smol` (the base) and `smol_sst2`, `smol_cola`, `smol_subj` (`bench/experts.py`); DATA
 holds sst2_test.tsv, cola_in_domain_dev.tsv and the held-out sentences of subjectivity as subj_held_out.tsv. A run
-merges the SST-2 expert with the named one, by averaging in a ratio from Beta(0.5, 0.5), and scores both tasks.
+merges the SST-2 expert with the named one, by averaging in a ratio from Beta(0.5, 0.5) or as `--alpha` says, and scores
+both tasks.
 Everything lies in OUT under short names, so reports hold no path of the machine. What was done before is not done
 again, and a run that was stopped goes on. Prints Markdown tables.
 """
@@ -24,6 +25,7 @@ import numpy as np
 from experts import ANSWERS, PROMPT
 
 FIRST = "sst2"
+ALPHA = 0.5
 FORMATS = {
     "sst2": ("Review: {sentence}\nIs the sentiment positive or negative? Answer:", (" negative", " positive")),
     "cola": (
@@ -41,7 +43,7 @@ models:
   - model: {first}
   - model: {second}
 {parameters}mixup:
-  alpha: 0.5
+  alpha: {alpha:g}
 """
 
 
@@ -80,13 +82,14 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
-def explore(out: Path, second: str, sampler: str, method: str, draws: int) -> dict[str, Any]:
+def explore(out: Path, second: str, sampler: str, method: str, alpha: float, draws: int) -> dict[str, Any]:
     """One study by `mixmerge explore`; its report."""
     tasks = [f"{name}.{part}.jsonl" for name in (FIRST, second) for part in ("validation", "test")]
-    recipe = f"{FIRST}-{second}-{method}.yaml"
+    name = f"{FIRST}-{second}-{method}" + ("" if alpha == ALPHA else f"-alpha{alpha:g}")
+    recipe, study = f"{name}.yaml", f"{name}-{sampler}"
     parameters = "parameters:\n  density: 0.5\n" if method == "ties" else ""
-    (out / recipe).write_text(RECIPE.format(method=method, first=FIRST, second=second, parameters=parameters), "utf-8")
-    study = f"{FIRST}-{second}-{method}-{sampler}"
+    text = RECIPE.format(method=method, first=FIRST, second=second, parameters=parameters, alpha=alpha)
+    (out / recipe).write_text(text, "utf-8")
     command = [
         sys.executable, "-m", "mixmerge", "explore", recipe, study, "--tasks", *tasks,
         "--draws", str(draws), "--sampler", sampler, "--threads", "1", "--batch-size", "16",
@@ -128,13 +131,14 @@ def main() -> None:
         help="EXPERT:SAMPLER or EXPERT:SAMPLER:METHOD",
     )  # fmt: skip
     parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--alpha", type=float, default=ALPHA, help="ratios from Beta(alpha, alpha); 1 is uniform")
     parser.add_argument("--validation", type=int, default=100, help="items a task")
     parser.add_argument("--test", type=int, default=240, help="items a task")
     asked = parser.parse_args()
     prepare(asked.out, asked.models, asked.data, asked.validation, asked.test)
     for run in asked.runs:
         second, sampler, method = (*run.split(":"), "linear")[:3]
-        print(table(explore(asked.out, second, sampler, method, asked.draws)), flush=True)
+        print(table(explore(asked.out, second, sampler, method, asked.alpha, asked.draws)), flush=True)
 
 
 if __name__ == "__main__":
