@@ -91,11 +91,7 @@ def evaluate(
     _check_numbers(limit=limit, batch_size=batch_size, workers=workers)
     check_device(device, compute)
     resources = Resources(execute=allow_code_execution, workers=workers, judge=judge)
-    chosen, skipped = _chosen([str(task) for task in tasks], resources)
-    for one in skipped:
-        _tell(listeners, Note(f"{one.name} is skipped: {one.why}; {one.cure}"))
-    if any(isinstance(one, TaskName) for one in chosen):
-        check_installed()
+    chosen, skipped = _selected(tasks, resources, listeners)
     folder = None if data_dir is None else Path(data_dir).expanduser()
     settings = Settings(prompt=asked or "raw", data_dir=folder, limit=limit, resources=resources)
     checkpoint = _found(str(model), lambda: _opened(chosen, settings, allow_code))
@@ -139,6 +135,18 @@ def _check_numbers(**numbers: int | None) -> None:
     ]
     if wrong:
         raise TaskError(wrong)
+
+
+def _selected(
+    tasks: Sequence[str | Path], resources: Resources, listeners: Sequence[Listener]
+) -> tuple[list[str | TaskName], list[Skipped]]:
+    """What will be scored, and what is left out, which is told. Raises TaskError, MissingExtraError."""
+    chosen, skipped = _chosen([str(task) for task in tasks], resources)
+    for one in skipped:
+        _tell(listeners, Note(f"{one.name} is skipped: {one.why}; {one.cure}"))
+    if any(isinstance(one, TaskName) for one in chosen):
+        check_installed()
+    return chosen, skipped
 
 
 def _chosen(specs: Sequence[str], resources: Resources) -> tuple[list[str | TaskName], list[Skipped]]:
