@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import mixmerge
 from engine.conftest import Family
 from mixmerge import api
-from mixmerge.engine import PassStarted, Progress, TensorDone
+from mixmerge.engine import PassStarted, Progress, TensorDone, record
 from mixmerge.errors import CheckpointError, VerificationError
 from mixmerge.mixup import equal_ratio
 from support import models
@@ -138,6 +139,38 @@ def test_verify(families: dict[str, Family], tmp_path: Path) -> None:
     (out / "mixmerge.json").unlink()
     with pytest.raises(CheckpointError):
         api.verify(out)
+
+
+def test_a_record_that_cannot_be_read(
+    families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of the bytes, so that is no difference."""
+    api.merge(recipe_of("linear", families["smooth"].sources, dialect="paper"), tmp_path / "out")
+
+    def fail(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(CheckpointError, match=r"mixmerge\.json can be read") as caught:
+        api.verify(tmp_path / "out")
+    assert caught.value.exit_code == 2
+    monkeypatch.setattr(record, "MAX_RECORD", 10)
+    with pytest.raises(CheckpointError, match="at most 10 bytes"):
+        api.verify(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", [".", "~/out", "../out"])
+def test_a_model_is_verified_under_any_name(
+    name: str, families: dict[str, Family], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = api.merge(recipe_of("linear", families["smooth"].sources, dialect="paper"), tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert api.verify(name) == found
+    Path("model.safetensors").write_bytes(b"")
+    with pytest.raises(VerificationError) as caught:
+        api.verify(name)
+    assert "model 'out'" in caught.value.problems[0].place
 
 
 def test_the_place_of_a_model_may_be_written_in_any_way(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from engine.conftest import Family
 from mixmerge.engine import Engine, MappedFiles, PassStarted, apply, blocks, mapped
+from mixmerge.engine.events import COMPILING
 from mixmerge.errors import CheckpointError, NonFiniteError
 from mixmerge.kernels import CHUNK, load
 from mixmerge.planning import Plan, with_ratios
@@ -67,7 +69,8 @@ def recipe(family: Family, name: str) -> Any:
 def draw(engine: Engine, plan: Plan, statistics: Any = None) -> tuple[dict[str, bytes], Any]:
     """One pass into fresh memory, with what it measured."""
     tensors = live_tensors(plan)
-    found = engine.apply(plan, engine.measure(plan) if statistics is None else statistics, LiveSink(tensors))
+    statistics = engine.measure(plan) if statistics is None else statistics
+    found = engine.apply(plan, statistics, LiveSink(tensors), hashed=False)
     return {name: live.data.tobytes() for name, live in tensors.items()}, found
 
 
@@ -92,7 +95,7 @@ def test_mapped_is_as_read(name: str, kind: str, aligned: dict[str, Family]) -> 
 
 @pytest.mark.parametrize("name", ["linear", "ties, dare"])
 def test_one_engine_serves_every_ratio(name: str, aligned: dict[str, Family]) -> None:
-    """Masks and thresholds of the first draw hold for the others."""
+    """Masks and thresholds of the first draw hold for the others; the second learns from them what stays in the end."""
     asked = recipe(aligned["bf16"], name)
     plan, heard = plan_of(asked, threads=2), Recorder()
     engine, statistics, passes = Engine(plan, [heard], files=MappedFiles()), None, []
@@ -101,9 +104,23 @@ def test_one_engine_serves_every_ratio(name: str, aligned: dict[str, Family]) ->
         made, statistics = draw(engine, drawn, statistics)
         alone = plan_of(asked, threads=1)
         assert made == draw(Engine(alone), with_ratios(alone, drawn.ratios))[0], ratio
-        passes.append([event.name for event in heard.of(PassStarted)])
+        passes.append([event.name for event in heard.of(PassStarted) if event.name != COMPILING])
         heard.events.clear()
-    assert passes[1:] == [["merging"], ["merging"]]
+    settling = ["settling masks"] if "dare" in name else []
+    assert passes[1:] == [[*settling, "merging"], ["merging"]]
+
+
+def test_masks_are_settled_for_their_own_statistics_only(aligned: dict[str, Family]) -> None:
+    """Measuring needs those of DARE alone; other statistics need others."""
+    plan = plan_of(recipe(aligned["bf16"], "ties, dare"), threads=2)
+    engine, alone = Engine(plan, files=MappedFiles()), Engine(plan)
+    first = draw(engine, plan)[1]
+    assert draw(engine, plan, first) == draw(alone, plan, first)
+    assert engine.measure(plan) == replace(first, proven=False)
+    assert first.limits is not None
+    other = replace(first, limits=tuple(2 * limit for limit in first.limits), majority=-first.majority)
+    assert draw(engine, plan, other)[0] == draw(alone, plan, other)[0] != draw(alone, plan, first)[0]
+    assert draw(engine, plan, first) == draw(alone, plan, first)
 
 
 def test_rows_in_place(aligned: dict[str, Family]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from mixmerge import rng
-from mixmerge.mixup import RatioLaw, draw, draw_groups, equal_ratio, group_of, rounded
+from mixmerge.mixup import MAX_ALPHA, MIN_ALPHA, RatioLaw, draw, draw_groups, equal_ratio, group_of, rounded
 from oracles import rng as oracle
 
 COUNT = 200_000
@@ -116,6 +116,20 @@ def test_rounding_keeps_the_sum(parts: list[float]) -> None:
     assert all(0 <= part <= 1 for part in found)
     assert all(abs(part - share) <= 6e-6 for part, share in zip(found, shares, strict=True))
     assert rounded(found) == found
+
+
+SIZES = st.floats(-300, 12).map(lambda power: min(max(10.0**power, MIN_ALPHA), MAX_ALPHA))
+
+
+@settings(max_examples=500)
+@given(alpha=st.lists(SIZES, min_size=2, max_size=5), seed=st.integers(0, 2**63 - 1))
+def test_every_law_a_recipe_may_state_gives_a_ratio(alpha: list[float], seed: int) -> None:
+    """From laws that are 0 or 1 to such that are the equal ratio, and any mixture of the two."""
+    for law in (RatioLaw(tuple(alpha)), RatioLaw.symmetric(alpha[:1], len(alpha))):
+        ratio = draw(law, seed, "model")
+        assert len(ratio) == len(alpha)
+        assert all(0 <= part <= 1 for part in ratio)
+        assert round(sum(ratio), 9) == 1
 
 
 def test_groups_are_drawn_independently_of_each_other() -> None:

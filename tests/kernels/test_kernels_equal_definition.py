@@ -51,6 +51,7 @@ def lowered(codes: list[int], **changes: Any) -> Lowered:
         dare_limits=np.full(n, 0.25, np.float32),
         keys=np.array([stream_key(3, "t", k) for k in range(n)], np.uint64),
         stays=np.zeros(n, np.int64),
+        settled=0,
         sparse=0,
         limits=np.full(n, 0.5, np.float32),
         cuts=np.full(n, 2**62, np.int64),

@@ -104,7 +104,7 @@ def uses_tiles(kernels: Kernels, rule: str, rows: Any, count: int, low: Lowered)
     return not (tiles[:3] == 7).all()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name != "ties, no majority"])
 def test_the_loops_are_used_where_they_may(both: tuple[Kernels, Kernels], name: str) -> None:
     rule, low = case(name)
     rows = np.full((3, 4 * CHUNK), 0x3F, np.uint8)
@@ -118,6 +118,7 @@ def test_the_loops_are_used_where_they_may(both: tuple[Kernels, Kernels], name: 
         {"dare": 2, "delta": 1},
         {"dare": 1, "dare_weight": 1},
         {"delta": 1 - low.delta},
+        *([{"majority": np.float32(0)}] if rule.startswith("elect") else []),
     ):
         assert uses_tiles(both[0], rule, rows, CHUNK, low._replace(**change)), change
 
@@ -159,6 +160,74 @@ def test_masks_at_hand_are_the_masks_made_anew(both: tuple[Kernels, Kernels], na
     inverse = ~kept[0]
     other = np.array([row.__array_interface__["data"][0] for row in inverse], np.int64)
     assert run_merge(both[0], rule, rows, count, asked._replace(stays=other)) != at_hand
+
+
+def surveyed(kernels: Kernels, rows: Any, count: int, low: Lowered) -> tuple[int, list[int], bytes, list[int]]:
+    windows = np.array([[0, 2**31, 15], [0x3F000000, 4096 << 3, 3]], np.uint32)
+    below, tables = np.zeros(2, np.int64), np.zeros((2, 65_536), np.int64)
+    tiles, words, nonfinite = scratch(2)
+    elected = kernels.survey_block(rows, 0, count, low, windows, below, tables, tiles, words, nonfinite)
+    return elected, below.tolist(), tables.tobytes(), nonfinite.tolist()
+
+
+SURVEYS = {
+    "ties": {"sparse": 1},
+    "all kept": {"sparse": 1, "limits": np.zeros(2, np.float32)},
+    "dare": {**FINE, "sparse": 1},
+}
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_a_survey_counts_as_the_definition_does(both: tuple[Kernels, Kernels], name: str) -> None:
+    low = lowered([2, 2, 2], **SURVEYS[name])
+    for count in COUNTS:
+        rows = rows_of(count, count)
+        assert surveyed(both[0], rows, count, low) == surveyed(both[1], rows, count, low), count
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+@pytest.mark.parametrize("where", [0, TILE - 1, TILE + 69])
+def test_a_survey_tells_which_input_is_not_finite(both: tuple[Kernels, Kernels], name: str, where: int) -> None:
+    low, count = lowered([2, 2, 2], **SURVEYS[name]), TILE + 70
+    for source in range(3):
+        for bits in (0x7F80, 0xFF80, 0x7FC1):
+            rows = rows_of(1, count)
+            rows[source, 2 * where : 2 * where + 2] = np.array([bits], np.uint16).view(np.uint8)
+            made = surveyed(both[0], rows, count, low)
+            assert made[3] == [*(int(k == source) for k in range(3)), 0]
+            assert made[:2] == surveyed(both[1], rows, count, low)[:2]
+
+
+@pytest.mark.parametrize("codes", [[2, 2, 2], [0, 1, 2]])
+@pytest.mark.parametrize("majority", [-1, 0, 1])
+@pytest.mark.parametrize("rule", ["elect_mix_pair", "elect_mean", "elect_mix"])
+def test_masks_of_what_stays_in_the_end_give_the_same_bytes(
+    both: tuple[Kernels, Kernels], rule: str, majority: int, codes: list[int]
+) -> None:
+    """DARE, trimming and election, made once: for any ratio."""
+    count = CHUNK + 1_000
+    low = lowered(codes, **FINE, sparse=1, scale=np.float32(1.3), majority=np.float32(majority))
+    rows = rows_of(7, count) if codes[0] == 2 else raw_rows(np.random.default_rng(1), codes, count, odd=False)
+    made, defined = (settled(kernels, rows, count, low) for kernels in both)
+    assert np.array_equal(made, defined)
+    addresses = np.array([row.__array_interface__["data"][0] for row in made], np.int64)
+    for share in (0.0, 0.3, 1.0):
+        asked = low._replace(weights=np.array([share, 1 - share], np.float32))
+        found = run_merge(both[0], rule, rows, count, asked._replace(stays=addresses, settled=1))
+        assert found[:2] == run_merge(both[1], rule, rows, count, asked)[:2]
+
+
+def settled(kernels: Kernels, rows: Any, count: int, low: Lowered) -> np.ndarray:
+    """In place of the masks of DARE, block by block."""
+    bits = np.zeros((2, -(-count // 32)), np.uint32)
+    for k in range(2):
+        kernels.stay_block(low.keys[k], 0, count, low.dare_drop, bits[k])
+    asked = low._replace(stays=np.array([row.__array_interface__["data"][0] for row in bits], np.int64))
+    for first in range(0, count, CHUNK):
+        size = min(CHUNK, count - first)
+        part = [row[first * (4 if code == 0 else 2) :] for row, code in zip(rows, low.codes, strict=True)]
+        kernels.settle_block(part, first, size, asked, bits, *scratch(2))
+    return bits
 
 
 def test_the_scratch_of_a_pair_is_as_the_loops_expect() -> None:

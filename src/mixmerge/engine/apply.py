@@ -20,7 +20,7 @@ from mixmerge.engine.blocks import (
 )
 from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
 from mixmerge.engine.fingerprint import Tally, chunk_digests
-from mixmerge.engine.lowering import coefficients, lower, native
+from mixmerge.engine.lowering import coefficients, lower, native, rule_of
 from mixmerge.engine.mapped import MappedFiles
 from mixmerge.engine.masks import Masks
 from mixmerge.engine.statistics import Statistics
@@ -94,7 +94,8 @@ class Applier:
             return None
         numbers = coefficients(step, self.plan.ratios)
         found, stays = self.statistics.of(step.spec.name), None if self.masks is None else self.masks.stays(step)
-        return lower(self.plan, step, numbers, found, self.statistics.majority, stays)
+        settled = self.masks is not None and self.masks.settled is not None
+        return lower(self.plan, step, numbers, found, self.statistics.majority, stays, settled)
 
     def _work(self, job: _Job, arena: Arena) -> None:
         step, first, count = job.step, job.first, job.count
@@ -110,8 +111,8 @@ class Applier:
 
     def _merged(self, job: _Job, low: Lowered, arena: Arena, out: Bytes) -> np.ndarray:
         step = job.step
-        rule = "sum" if step.method is None else step.coefficients(self.plan.ratios).rule
-        elected = self.kernels.merge_block[rule](arena.raw, job.first, job.count, low, out, *arena.scratch)
+        kernel = self.kernels.merge_block[rule_of(step, self.plan.ratios)]
+        elected = kernel(arena.raw, job.first, job.count, low, out, *arena.scratch)
         with self._lock:
             self.elected[step.spec.name] = self.elected.get(step.spec.name, 0) + int(elected)
         overflown = bool(arena.nonfinite[len(step.inputs) + 1])

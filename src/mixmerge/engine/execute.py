@@ -16,13 +16,13 @@ from mixmerge.engine.adapting import compile_changes
 from mixmerge.engine.apply import Applier
 from mixmerge.engine.blocks import Arena
 from mixmerge.engine.events import COMPILING, Event, Listener, PassStarted, Restarted
-from mixmerge.engine.lowering import coefficients, lower
+from mixmerge.engine.lowering import coefficients, lower, rule_of
 from mixmerge.engine.mapped import MappedFiles
-from mixmerge.engine.masks import Masks, wanted
+from mixmerge.engine.masks import Masks, settles, wanted
 from mixmerge.engine.measure import Measurer
 from mixmerge.engine.statistics import Statistics
 from mixmerge.kernels import Kernels, load
-from mixmerge.planning import Plan, Step, changes
+from mixmerge.planning import Plan, changes
 from mixmerge.sink import Sink
 
 
@@ -51,7 +51,7 @@ class Engine:
 
     def measure(self, plan: Plan) -> Statistics:
         """What must be known of whole tensors or the whole model. Does not depend on the plan's ratios."""
-        self._prepare(plan)
+        self._prepare(plan, None)
         self._compile_changes(plan)
         return Measurer(plan, self.kernels, self.arenas, self._tell, self._masks).run()
 
@@ -89,7 +89,8 @@ class Engine:
 
     def _compile(self, plan: Plan, statistics: Statistics) -> None:
         """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
-        for rule, step in {_rule(plan, step): step for step in plan.steps if step.method is not None}.items():
+        merged = [step for step in plan.steps if step.method is not None]
+        for rule, step in {rule_of(step, plan.ratios): step for step in merged}.items():
             kernel = self.kernels.merge_block[rule]
             if not self.kernels.ready(kernel):
                 self._tell(PassStarted(COMPILING, 0))
@@ -98,7 +99,7 @@ class Engine:
                 kernel(arena.raw, 0, 0, low, arena.out, *arena.scratch)
 
     def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Mapping[str, int], *, hashed: bool) -> int:
-        self._prepare(plan)
+        self._prepare(plan, None if hashed or not statistics.proven else statistics)
         applier = Applier(
             plan,
             statistics,
@@ -112,19 +113,28 @@ class Engine:
         )
         return applier.run(self.arenas)
 
-    def _prepare(self, plan: Plan) -> None:
-        """Before a pass over mapped files: they are as they were, and masks that stay the same are drawn."""
+    def _prepare(self, plan: Plan, settled: Statistics | None) -> None:
+        """Before a pass over mapped files: they are as they were, and masks that stay the same are drawn.
+
+        settled: what they may be settled with, where that can be done: nobody asks then how many signs are elected.
+        """
         if self.files is None:
             return
         self.files.check()
-        if self._masks is None and wanted(plan, self.kernels):
-            self._masks = Masks(plan, self.kernels)
+        if not wanted(plan, self.kernels):
+            return
+        if settled is not None and not settles(plan):
+            settled = None
+        masks, self._masks = self._masks, None
+        if masks is None or masks.settled not in (None, settled):
+            masks = Masks(plan, self.kernels)
+        if settled is not None and masks.settled is None:
+            if not self.kernels.ready(self.kernels.settle_block):
+                self._tell(PassStarted(COMPILING, 0))
+            masks.settle(plan, settled, self.kernels, self.arenas, self._tell)
+        self._masks = masks
 
     def _tell(self, event: Event) -> None:
         with self._lock:
             for listener in self._listeners:
                 listener(event)
-
-
-def _rule(plan: Plan, step: Step) -> str:
-    return coefficients(step, plan.ratios).rule

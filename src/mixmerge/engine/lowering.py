@@ -44,6 +44,11 @@ def coefficients(step: Step, ratios: Mapping[str, Ratio]) -> Coefficients:
     return CAST if step.method is None else step.coefficients(ratios)
 
 
+def rule_of(step: Step, ratios: Mapping[str, Ratio]) -> str:
+    """The row of the kernels' table of rules that merges a tensor."""
+    return coefficients(step, ratios).rule
+
+
 def lower(
     plan: Plan,
     step: Step,
@@ -51,8 +56,9 @@ def lower(
     found: TensorStatistics,
     majority: int,
     stays: np.ndarray | None = None,
+    settled: bool = False,
 ) -> Lowered:
-    """One tensor's merge as numbers; see `kernels.Lowered`. stays: masks that are at hand."""
+    """One tensor's merge as numbers; see `kernels.Lowered`. stays: masks at hand; settled: by `Masks.settle`."""
     n = len(numbers.weights)
     method = step.method
     dare = plan.recipe.dare if method is not None else None
@@ -69,6 +75,7 @@ def lower(
         dare_limits=_floats(found.dare_limits, n, -1.0),
         keys=stream_keys(plan, step),
         stays=np.zeros(n, np.int64) if stays is None else stays,
+        settled=int(settled),
         sparse=SPARSE_NONE if method is None else _SPARSE[method.sparsify],
         limits=_floats(found.limits, n, 0.0),
         cuts=np.array(found.cuts or (FOREVER,) * n, np.int64),

@@ -1,6 +1,8 @@
 """The random masks of DARE, drawn once for many passes: one bit for each element of each source.
 
 A sixteenth of the size of sources in BF16. They are what the loops would draw themselves, so no byte depends on them.
+Where signs are elected, what is trimmed and what is outvoted depends on the ratio as little as what DARE drops: once
+thresholds and majority are known, the masks can leave that out as well.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from typing import final
 
 import numpy as np
 
-from mixmerge.engine.blocks import IN_PLACE, pieces
-from mixmerge.engine.lowering import stream_keys
+from mixmerge.engine.blocks import IN_PLACE, Arena, pieces, read, refuse_nonfinite
+from mixmerge.engine.events import Listener, PassStarted, Progress
+from mixmerge.engine.lowering import coefficients, lower, rule_of, stream_keys
+from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
-from mixmerge.kernels import Kernels
+from mixmerge.kernels import Kernels, Lowered
 from mixmerge.planning import Plan, Step
 from mixmerge.rng import drop_threshold
 
@@ -41,6 +45,34 @@ class Masks:
                     yield step, first, count
 
         run_jobs(jobs(), draw, list(range(plan.budget.threads)))
+        self._steps = steps
+        self.settled: Statistics | None = None
+
+    def settle(
+        self, plan: Plan, statistics: Statistics, kernels: Kernels, arenas: list[Arena], listen: Listener
+    ) -> None:
+        """Leave out what these statistics trim and outvote, in one pass over the sources.
+
+        Applying gives the same bytes with these masks; measuring does not. Where it raises they are of no use any more.
+        """
+        listen(PassStarted("settling masks", sum(step.read_bytes for step in self._steps)))
+
+        def work(job: tuple[Step, Lowered, int, int], arena: Arena) -> None:
+            step, low, first, count = job
+            read(plan, step, first, count, arena, kernels, hashed=False)
+            kernels.settle_block(arena.raw, first, count, low, self._bits[step.spec.name], *arena.scratch)
+            refuse_nonfinite(plan, step, arena.nonfinite)
+            listen(Progress(sum(count * item.span.dtype.itemsize for item in step.all_inputs)))
+
+        def jobs() -> Iterator[tuple[Step, Lowered, int, int]]:
+            for step in self._steps:
+                numbers, found = coefficients(step, plan.ratios), statistics.of(step.spec.name)
+                low = lower(plan, step, numbers, found, statistics.majority, self.stays(step))
+                for first, count in pieces(step, plan.budget.block):
+                    yield step, low, first, count
+
+        run_jobs(jobs(), work, arenas)
+        self.settled = statistics
 
     def stays(self, step: Step) -> np.ndarray | None:
         """Address of each source's mask, int64 (n,); they hold as long as this object. None where there is none."""
@@ -52,3 +84,9 @@ def wanted(plan: Plan, kernels: Kernels) -> bool:
     """Whether masks are drawn at all; the numpy definitions draw their own."""
     dare = plan.recipe.dare
     return kernels.compiled and dare is not None and dare.strategy == "random"
+
+
+def settles(plan: Plan) -> bool:
+    """Whether all that is merged elects signs, and so whether masks can be settled."""
+    rules = {rule_of(step, plan.ratios) for step in plan.steps if step.method is not None}
+    return bool(rules) and all(rule.startswith("elect") for rule in rules)

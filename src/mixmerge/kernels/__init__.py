@@ -42,6 +42,7 @@ class Kernels:
     equal_block: Callable[..., None]
     equal_place: Callable[..., int]
     l1_block: Callable[..., None]
+    settle_block: Callable[..., None]
     stay_block: Callable[..., None]
     add_low_rank: Callable[..., None]
 
@@ -61,6 +62,7 @@ def _from(module: Any, compiled: bool) -> Kernels:
         module.equal_block,
         module.equal_place,
         module.l1_block,
+        module.settle_block,
         module.stay_block,
         module.add_low_rank,
     )

@@ -31,6 +31,7 @@ survey_block = _over_rows(_measure.survey_block)
 magnitudes_block = _over_rows(_measure.magnitudes_block)
 equal_block = _over_rows(_measure.equal_block)
 equal_place = _over_rows(_measure.equal_place)
+settle_block = _over_rows(_measure.settle_block)
 l1_block = _over_rows(_measure.l1_block)
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "in_cache",
     "l1_block",
     "magnitudes_block",
+    "settle_block",
     "stay_block",
     "survey_block",
 ]

@@ -34,9 +34,10 @@ class Lowered(NamedTuple):
     dare: DARE_*; dare_weight: 1 masks the weights themselves; dare_drop: an element whose 32-bit number is below it
     goes; dare_divisor: kept elements are divided by it (1: not); dare_limits: float32 (n,), magnitudes at or below
     go. keys: uint64 (n, 2), the streams of the masks; stays: int64 (n,), the address of each source's mask of the whole
-    tensor as `stay_block` gives it, 0 where it is made anew. sparse: SPARSE_*; limits: float32 (n,), magnitudes above
-    stay, those equal stay up to element cuts: int64 (n,); keeps: uint64 (n,), numbers below go; factors: float32 (n,),
-    of what stays. weights: float32 (n,); divisor, scale, majority: float32 scalars. out_code: dtype code of the output.
+    tensor as `stay_block` gives it, 0 where it is made anew; settled: 1 where those masks are `settle_block`'s. sparse:
+    SPARSE_*; limits: float32 (n,), magnitudes above stay, those equal stay up to element cuts: int64 (n,); keeps:
+    uint64 (n,), numbers below go; factors: float32 (n,), of what stays. weights: float32 (n,); divisor, scale,
+    majority: float32 scalars. out_code: dtype code of the output.
     """
 
     codes: np.ndarray
@@ -48,6 +49,7 @@ class Lowered(NamedTuple):
     dare_limits: np.ndarray
     keys: np.ndarray
     stays: np.ndarray
+    settled: int
     sparse: int
     limits: np.ndarray
     cuts: np.ndarray

@@ -9,9 +9,11 @@ import numpy as np
 
 from mixmerge.kernels._compile import compiled, merged, part
 from mixmerge.kernels._layout import CHUNK, LANES, STRIP, TILE
-from mixmerge.kernels._machine import below_and_inside, bits_set, borrowed, lowest_bit, seen_as
+from mixmerge.kernels._machine import above_and_equal, below_and_inside, bits_set, borrowed, lowest_bit, seen_as
+from mixmerge.kernels._pair_survey import HALF, pair_deltas, usual_survey
+from mixmerge.kernels._pairs import REFUSED
 from mixmerge.kernels._prepare import prepare, sparsify
-from mixmerge.kernels._rules import sum_of_signs
+from mixmerge.kernels._rules import elect, sum_of_signs
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _ONE = np.uint32(1)
@@ -63,15 +65,15 @@ def histogram_block(raw, first, count, low, level, windows, below, tables, tiles
     for start in range(0, count, STRIP):
         width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
-        _histogram_rows(tiles, n, width, windows, below, tables)
+        _histogram_rows(tiles, 0, n, width, windows, below, tables)
 
 
 @part
-def _histogram_rows(tiles, n, width, windows, below, tables):
+def _histogram_rows(tiles, start, n, width, windows, below, tables):
     for k in range(n):
         window = windows[k]
         if window[1]:
-            bits = seen_as(tiles[k], np.uint32)
+            bits = seen_as(tiles[k, start:], np.uint32)
             _histogram_tile(bits, width, window[0], window[1], window[2], below[k : k + 1], tables[k])
 
 
@@ -96,13 +98,19 @@ def survey_block(raw, first, count, low, windows, below, tables, tiles, words, n
         (raw, low, windows, below, tables, tiles, words, nonfinite)
     )
     n = len(low.weights)
-    elected = np.int64(0)
+    elected, usual = np.int64(0), usual_survey(raw, low)
     for start in range(0, count, STRIP):
         width = min(STRIP, count - start)
-        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
-        _histogram_rows(tiles, n, width, windows, below, tables)
-        _trimmed_sum(tiles, n, width, low)
-        elected += sum_of_signs(tiles[n + 1], width)
+        found = pair_deltas(raw, first, start, width, low, tiles, words) if usual else np.int64(REFUSED)
+        if found != REFUSED:
+            elected += found
+            _histogram_rows(tiles, 0, n, width // 2, windows, below, tables)
+            _histogram_rows(tiles, HALF, n, width // 2, windows, below, tables)
+        else:
+            prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
+            _histogram_rows(tiles, 0, n, width, windows, below, tables)
+            _trimmed_sum(tiles, n, width, low)
+            elected += sum_of_signs(tiles[n + 1], width)
     return elected
 
 
@@ -148,6 +156,34 @@ def equal_place(raw, first, count, low, limit, source, wanted, tiles, words, non
                 if wanted == 0:
                     return np.int64(first + start + i)
     return np.int64(-1)
+
+
+@part
+def _agreeing(row, sign, count, flags, bits, at):
+    """bits[at + g]: which of the elements of a row have the sign, 32 a word. flags: uint8 of scratch."""
+    groups = (count + _GROUP - 1) // _GROUP
+    for i in range(count):
+        flags[i] = np.uint8(row[i] * sign[i] > _ZERO)
+    for i in range(count, groups * _GROUP):
+        flags[i] = np.uint8(0)
+    for g in range(groups):
+        bits[at + g] = above_and_equal(flags, g * _GROUP, np.uint8(0))[0]
+
+
+@compiled
+def settle_block(raw, first, count, low, bits, tiles, words, nonfinite):
+    """bits (uint32, (n, words)), of a whole tensor: what is left of each source in the end, after DARE and trimming, of
+    the elected sign; they may be the masks at low.stays. Rules that elect give the same bytes with them as with those.
+    """
+    raw, low, bits, tiles, words, nonfinite = borrowed((raw, low, bits, tiles, words, nonfinite))
+    n = len(low.weights)
+    for start in range(0, count, STRIP):
+        width = min(STRIP, count - start)
+        prepare(raw, start, first + start, width, low, 3, tiles, words, nonfinite)
+        elect(tiles, n, width, low.majority, tiles[n + 2])
+        for k in range(n):
+            flags = seen_as(tiles[n + 3], np.uint8)
+            _agreeing(tiles[k], tiles[n + 2], width, flags, bits[k], (first + start) // _GROUP)
 
 
 @part

@@ -32,34 +32,39 @@ _INFINITE = np.uint32(0x7F800000)
 _ZERO, _WHOLE = np.float32(0), np.float32(1)
 _TAME = np.float32(2.0**100)
 """A change below it takes no finite BF16 number to infinity: it is less than half the step of the largest."""
+_BELOW_ZERO = np.float32(-(2.0**-149))
+
+
+@merged
+def bfloat_pair(raw, low):
+    """Whether there are two sources, they and the base, if there is one, BF16 at even addresses of words."""
+    misplaced = len(low.weights) != 2
+    for k in range(len(low.codes)):
+        if low.codes[k] >= 0:
+            misplaced |= low.codes[k] != 2 or raw[k] & 3 != 0
+    return not misplaced
 
 
 @merged
 def usual_pair(raw, first, count, low, out):
     """Whether the loops of this module do what the numbers ask for."""
-    if len(low.weights) != 2 or low.out_code != 2 or low.divisor != np.float32(1):
+    if not bfloat_pair(raw, low) or low.out_code != 2 or low.divisor != np.float32(1):
         return False
     if low.dare != DARE_NONE and (low.dare != DARE_RANDOM or low.dare_weight):
         return False
-    misplaced = address_of(out) & 3
-    for k in range(len(low.codes)):
-        if low.codes[k] >= 0:
-            if low.codes[k] != 2:
-                return False
-            misplaced |= raw[k] & 3
     for k in range(2):
         if low.factors[k] != np.float32(1) or not low.limits[k] >= _ZERO or low.cuts[k] < first + count:
             return False
-    return misplaced == 0
+    return address_of(out) & 3 == 0
 
 
 @part
-def _low(word):
+def low_half(word):
     return as_float(np.uint32(word << _HALF))
 
 
 @part
-def _high(word):
+def high_half(word):
     return as_float(np.uint32(word & _HIGH))
 
 
@@ -82,14 +87,26 @@ def _carries(word):
 
 
 @part
+def all_finite(found):
+    """Of what `_carries` found, by `or`."""
+    return (found & _SIGNS) == np.uint32(0)
+
+
+@part
+def any_carries(x, y, word):
+    """Of two sources and the result, which is not finite where the base is not."""
+    return np.uint32(np.uint32(_carries(x) | _carries(y)) | _carries(word))
+
+
+@part
 def _sum(a, b, w0, w1, count, out):
     found = np.uint32(0)
     for i in range(count):
         x, y = a[i], b[i]
-        word = _joined(w0 * _low(x) + w1 * _low(y), w0 * _high(x) + w1 * _high(y))
+        word = _joined(w0 * low_half(x) + w1 * low_half(y), w0 * high_half(x) + w1 * high_half(y))
         out[i] = word
         found = np.uint32(found | _carries(word))
-    return (found & _SIGNS) == np.uint32(0)
+    return all_finite(found)
 
 
 @part
@@ -102,15 +119,15 @@ def _delta_sum(a, b, base, w0, w1, scale, count, out):
     found = np.uint32(0)
     for i in range(count):
         x, y, z = a[i], b[i], base[i]
-        low = _moved(_low(z), _low(x), _low(y), w0, w1, scale)
-        word = _joined(low, _moved(_high(z), _high(x), _high(y), w0, w1, scale))
+        low = _moved(low_half(z), low_half(x), low_half(y), w0, w1, scale)
+        word = _joined(low, _moved(high_half(z), high_half(x), high_half(y), w0, w1, scale))
         out[i] = word
         found = np.uint32(found | _carries(word))
-    return (found & _SIGNS) == np.uint32(0)
+    return all_finite(found)
 
 
 @part
-def _trimmed(delta, limit):
+def trimmed(delta, limit):
     return delta if abs(delta) >= limit else _ZERO
 
 
@@ -122,17 +139,24 @@ def _largest(a, b, c, d):
 
 
 @part
-def _elected(base, a, b, w0, w1, scale, majority):
-    """As `rule_elect_mix_pair`. majority: 1, -1 or 0."""
-    lone = a if abs(a) > abs(b) else b
-    lone = lone if a + b != _ZERO else majority * abs(a)
-    alike = (min(a, b) > _ZERO) | (max(a, b) < _ZERO)
+def _elected(base, a, b, total, w0, w1, scale, edge):
+    """As `rule_elect_mix_pair`, where there is a majority. total: a + b. edge: see `_edge`."""
+    low, high = min(a, b), max(a, b)
+    lone = high if total > edge else low
+    alike = (low > _ZERO) | (high < _ZERO)
     return base + scale * ((w0 * a + w1 * b if alike else lone) + _ZERO)
 
 
 @part
-def _sign(value):
-    return np.int32(np.int32(value > _ZERO) - np.int32(value < _ZERO))
+def sign(total, edge):
+    """1 or -1 of a sum other than 0: with an edge below it, 0 counts on both sides."""
+    return np.int32(np.int32(total > edge) - np.int32(total < -edge))
+
+
+@merged
+def _edge(majority):
+    """What the sums that elect the larger number are above: 0, or where numbers that cancel do so too, just below."""
+    return _BELOW_ZERO if majority > _ZERO else _ZERO
 
 
 @part
@@ -140,21 +164,22 @@ def _finite(words, count):
     found = np.uint32(0)
     for i in range(count):
         found = np.uint32(found | _carries(words[i]))
-    return (found & _SIGNS) == np.uint32(0)
+    return all_finite(found)
 
 
 @part
-def _elect_mix_pair(a, b, base, w0, w1, scale, majority, limit0, limit1, count, out):
+def _elect_mix_pair(a, b, base, w0, w1, scale, edge, limit0, limit1, count, out):
     largest, signs = np.uint32(0), np.int32(0)
     for i in range(count):
         x, y, z = a[i], b[i], base[i]
-        c, d = _low(x) - _low(z), _low(y) - _low(z)
-        e, f = _high(x) - _high(z), _high(y) - _high(z)
+        c, d = low_half(x) - low_half(z), low_half(y) - low_half(z)
+        e, f = high_half(x) - high_half(z), high_half(y) - high_half(z)
         largest = max(largest, _largest(c, d, e, f))
-        c, d, e, f = _trimmed(c, limit0), _trimmed(d, limit1), _trimmed(e, limit0), _trimmed(f, limit1)
-        low = _elected(_low(z), c, d, w0, w1, scale, majority)
-        out[i] = _joined(low, _elected(_high(z), e, f, w0, w1, scale, majority))
-        signs = np.int32(signs + np.int32(_sign(c + d) + _sign(e + f)))
+        c, d, e, f = trimmed(c, limit0), trimmed(d, limit1), trimmed(e, limit0), trimmed(f, limit1)
+        s, t = c + d, e + f
+        low = _elected(low_half(z), c, d, s, w0, w1, scale, edge)
+        out[i] = _joined(low, _elected(high_half(z), e, f, t, w0, w1, scale, edge))
+        signs = np.int32(signs + np.int32(sign(s, edge) + sign(t, edge)))
     gain = abs(scale) * max(_WHOLE, abs(w0) + abs(w1))
     fine = largest < _INFINITE and (as_float(largest) * gain < _TAME or _finite(out, count))
     return np.int64(signs) if fine else np.int64(REFUSED)
@@ -172,79 +197,98 @@ def _kept(x, base, divisor, halves):
 
 
 @part
-def _thinned(x, base, divisor, halves):
+def thinned(x, base, divisor, halves):
     """A task vector after DARE: what is left of it once it has been added to the base."""
     return _kept(x, base, divisor, halves) - base
 
 
 @part
-def _low_half(mask):
+def low_mask(mask):
     return np.uint32((mask & ~_HIGH) | np.uint32(mask << _HALF))
 
 
 @part
-def _high_half(mask):
+def high_mask(mask):
     return np.uint32((mask & _HIGH) | np.uint32(mask >> _HALF))
 
 
 @part
 def _dare_sum(a, b, base, m, n, divisor, w0, w1, count, out):
-    largest, found = np.uint32(0), np.uint32(0)
+    found = np.uint32(0)
     for i in range(count):
         x, y, z, keep, hold = a[i], b[i], base[i], m[i], n[i]
-        c, d, e, f = _low(x), _low(y), _high(x), _high(y)
-        g, h = _low(z), _high(z)
-        largest = max(largest, _largest(c - g, d - g, e - h, f - h))
-        c, d = _kept(c, g, divisor, _low_half(keep)), _kept(d, g, divisor, _low_half(hold))
-        e, f = _kept(e, h, divisor, _high_half(keep)), _kept(f, h, divisor, _high_half(hold))
+        c, d, e, f = low_half(x), low_half(y), high_half(x), high_half(y)
+        g, h = low_half(z), high_half(z)
+        c, d = _kept(c, g, divisor, low_mask(keep)), _kept(d, g, divisor, low_mask(hold))
+        e, f = _kept(e, h, divisor, high_mask(keep)), _kept(f, h, divisor, high_mask(hold))
         word = _joined(w0 * c + w1 * d, w0 * e + w1 * f)
         out[i] = word
-        found = np.uint32(found | _carries(word))
-    return (largest < _INFINITE) & ((found & _SIGNS) == np.uint32(0))
+        found = np.uint32(found | any_carries(x, y, word))
+    return all_finite(found)
 
 
 @part
 def _dare_delta_sum(a, b, base, m, n, divisor, w0, w1, scale, count, out):
-    largest, found = np.uint32(0), np.uint32(0)
+    found = np.uint32(0)
     for i in range(count):
         x, y, z, keep, hold = a[i], b[i], base[i], m[i], n[i]
-        c, d, e, f = _low(x), _low(y), _high(x), _high(y)
-        g, h = _low(z), _high(z)
-        largest = max(largest, _largest(c - g, d - g, e - h, f - h))
-        c, d = _thinned(c, g, divisor, _low_half(keep)), _thinned(d, g, divisor, _low_half(hold))
-        e, f = _thinned(e, h, divisor, _high_half(keep)), _thinned(f, h, divisor, _high_half(hold))
+        c, d, e, f = low_half(x), low_half(y), high_half(x), high_half(y)
+        g, h = low_half(z), high_half(z)
+        c, d = thinned(c, g, divisor, low_mask(keep)), thinned(d, g, divisor, low_mask(hold))
+        e, f = thinned(e, h, divisor, high_mask(keep)), thinned(f, h, divisor, high_mask(hold))
         word = _joined(g + scale * (w0 * c + w1 * d), h + scale * (w0 * e + w1 * f))
         out[i] = word
-        found = np.uint32(found | _carries(word))
-    return (largest < _INFINITE) & ((found & _SIGNS) == np.uint32(0))
+        found = np.uint32(found | any_carries(x, y, word))
+    return all_finite(found)
 
 
 @part
-def _dare_elect(a, b, base, m, n, divisor, w0, w1, scale, majority, limit0, limit1, count, out):
-    largest, found, signs = np.uint32(0), np.uint32(0), np.int32(0)
+def _dare_elect(a, b, base, m, n, divisor, w0, w1, scale, edge, limit0, limit1, count, out):
+    found, signs = np.uint32(0), np.int32(0)
     for i in range(count):
         x, y, z, keep, hold = a[i], b[i], base[i], m[i], n[i]
-        c, d, e, f = _low(x), _low(y), _high(x), _high(y)
-        g, h = _low(z), _high(z)
-        largest = max(largest, _largest(c - g, d - g, e - h, f - h))
-        c, d = _thinned(c, g, divisor, _low_half(keep)), _thinned(d, g, divisor, _low_half(hold))
-        e, f = _thinned(e, h, divisor, _high_half(keep)), _thinned(f, h, divisor, _high_half(hold))
-        c, d, e, f = _trimmed(c, limit0), _trimmed(d, limit1), _trimmed(e, limit0), _trimmed(f, limit1)
-        low = _elected(g, c, d, w0, w1, scale, majority)
-        word = _joined(low, _elected(h, e, f, w0, w1, scale, majority))
+        c, d, e, f = low_half(x), low_half(y), high_half(x), high_half(y)
+        g, h = low_half(z), high_half(z)
+        c, d = thinned(c, g, divisor, low_mask(keep)), thinned(d, g, divisor, low_mask(hold))
+        e, f = thinned(e, h, divisor, high_mask(keep)), thinned(f, h, divisor, high_mask(hold))
+        c, d, e, f = trimmed(c, limit0), trimmed(d, limit1), trimmed(e, limit0), trimmed(f, limit1)
+        s, t = c + d, e + f
+        word = _joined(_elected(g, c, d, s, w0, w1, scale, edge), _elected(h, e, f, t, w0, w1, scale, edge))
         out[i] = word
-        found = np.uint32(found | _carries(word))
-        signs = np.int32(signs + np.int32(_sign(c + d) + _sign(e + f)))
-    return np.int64(signs) if (largest < _INFINITE) & ((found & _SIGNS) == np.uint32(0)) else np.int64(REFUSED)
+        found = np.uint32(found | any_carries(x, y, word))
+        signs = np.int32(signs + np.int32(sign(s, edge) + sign(t, edge)))
+    return np.int64(signs) if all_finite(found) else np.int64(REFUSED)
+
+
+@part
+def _settled(base, a, b, both, w0, w1, scale):
+    """`_elected` of what is known to stay in the end. both: negative where that is a number of each source."""
+    return base + scale * ((w0 * a + w1 * b if both < 0 else a + b) + _ZERO)
+
+
+@part
+def _dare_settled(a, b, base, m, n, divisor, w0, w1, scale, count, out):
+    """`_dare_elect` with masks that leave out what is trimmed and what is not elected, too; it counts no signs."""
+    found = np.uint32(0)
+    for i in range(count):
+        x, y, z, keep, hold = a[i], b[i], base[i], m[i], n[i]
+        g, h, both = low_half(z), high_half(z), np.uint32(keep & hold)
+        c, d = thinned(low_half(x), g, divisor, low_mask(keep)), thinned(low_half(y), g, divisor, low_mask(hold))
+        e, f = thinned(high_half(x), h, divisor, high_mask(keep)), thinned(high_half(y), h, divisor, high_mask(hold))
+        low = _settled(g, c, d, np.int32(both << _HALF), w0, w1, scale)
+        word = _joined(low, _settled(h, e, f, np.int32(both), w0, w1, scale))
+        out[i] = word
+        found = np.uint32(found | any_carries(x, y, word))
+    return np.int64(0) if all_finite(found) else np.int64(REFUSED)
 
 
 @merged
-def _words(raw, k, start, count):
+def words_of(raw, k, start, count):
     return seen_at(raw[k] + 2 * start, count // 2, np.uint32)
 
 
 @merged
-def _masks(k, first, count, low, words, row):
+def masks_of(k, first, count, low, words, row):
     """Source k's mask in a row of scratch: one half-word an element."""
     spread(staying(k, first, count, low, words), count, seen_as(row, np.uint16))
     return seen_as(row, np.uint32)
@@ -255,16 +299,16 @@ def pair_sum(raw, first, start, count, low, out, tiles, words):
     dared = low.dare != DARE_NONE
     if low.delta or dared != (low.codes[2] >= 0) or low.sparse != SPARSE_NONE or count & 1:
         return np.int64(REFUSED)
-    a, b, target = _words(raw, 0, start, count), _words(raw, 1, start, count), seen_as(out, np.uint32)[start // 2 :]
+    a, b, target = words_of(raw, 0, start, count), words_of(raw, 1, start, count), seen_as(out, np.uint32)[start // 2 :]
     w0, w1, fine = low.weights[0], low.weights[1], True
     if not dared:
         fine = _sum(a, b, w0, w1, count // 2, target)
     else:
-        base = _words(raw, 2, start, count)
+        base = words_of(raw, 2, start, count)
         for at in range(0, count, TILE):
             size, i = min(TILE, count - at), at // 2
-            m = _masks(0, first + at, size, low, words, tiles[3])
-            n = _masks(1, first + at, size, low, words, tiles[4])
+            m = masks_of(0, first + at, size, low, words, tiles[3])
+            n = masks_of(1, first + at, size, low, words, tiles[4])
             fine &= _dare_sum(a[i:], b[i:], base[i:], m, n, low.dare_divisor, w0, w1, size // 2, target[i:])
     return np.int64(0) if fine else np.int64(REFUSED)
 
@@ -273,7 +317,7 @@ def pair_sum(raw, first, start, count, low, out, tiles, words):
 def pair_delta_sum(raw, first, start, count, low, out, tiles, words):
     if not low.delta or low.sparse != SPARSE_NONE or count & 1:
         return np.int64(REFUSED)
-    a, b, base = _words(raw, 0, start, count), _words(raw, 1, start, count), _words(raw, 2, start, count)
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
     target, w0, w1, scale = seen_as(out, np.uint32)[start // 2 :], low.weights[0], low.weights[1], low.scale
     fine = True
     if low.dare == DARE_NONE:
@@ -281,8 +325,8 @@ def pair_delta_sum(raw, first, start, count, low, out, tiles, words):
     else:
         for at in range(0, count, TILE):
             size, i = min(TILE, count - at), at // 2
-            m = _masks(0, first + at, size, low, words, tiles[3])
-            n = _masks(1, first + at, size, low, words, tiles[4])
+            m = masks_of(0, first + at, size, low, words, tiles[3])
+            n = masks_of(1, first + at, size, low, words, tiles[4])
             fine &= _dare_delta_sum(
                 a[i:], b[i:], base[i:], m, n, low.dare_divisor, w0, w1, scale, size // 2, target[i:]
             )
@@ -291,22 +335,23 @@ def pair_delta_sum(raw, first, start, count, low, out, tiles, words):
 
 @merged
 def pair_elect_mix_pair(raw, first, start, count, low, out, tiles, words):
-    if not low.delta or low.sparse != SPARSE_TRIM or count & 1:
+    if not low.delta or low.sparse != SPARSE_TRIM or low.majority == _ZERO or count & 1:
         return np.int64(REFUSED)
-    a, b, base = _words(raw, 0, start, count), _words(raw, 1, start, count), _words(raw, 2, start, count)
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
     target, w0, w1, scale = seen_as(out, np.uint32)[start // 2 :], low.weights[0], low.weights[1], low.scale
-    limit0, limit1, signs = low.limits[0], low.limits[1], np.int64(0)
+    limit0, limit1, edge, signs = low.limits[0], low.limits[1], _edge(low.majority), np.int64(0)
     if low.dare == DARE_NONE:
-        signs = _elect_mix_pair(a, b, base, w0, w1, scale, low.majority, limit0, limit1, count // 2, target)
+        signs = _elect_mix_pair(a, b, base, w0, w1, scale, edge, limit0, limit1, count // 2, target)
     else:
         for at in range(0, count, TILE):
             size, i = min(TILE, count - at), at // 2
-            m = _masks(0, first + at, size, low, words, tiles[3])
-            n = _masks(1, first + at, size, low, words, tiles[4])
-            signs += _dare_elect(
-                a[i:], b[i:], base[i:], m, n, low.dare_divisor, w0, w1, scale, low.majority, limit0, limit1,
-                size // 2, target[i:],
-            )  # fmt: skip
+            m = masks_of(0, first + at, size, low, words, tiles[3])
+            n = masks_of(1, first + at, size, low, words, tiles[4])
+            x, y, z, to, half = a[i:], b[i:], base[i:], target[i:], size // 2
+            if low.settled:
+                signs += _dare_settled(x, y, z, m, n, low.dare_divisor, w0, w1, scale, half, to)
+            else:
+                signs += _dare_elect(x, y, z, m, n, low.dare_divisor, w0, w1, scale, edge, limit0, limit1, half, to)
     return signs if signs > REFUSED // 2 else np.int64(REFUSED)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled, part
+from mixmerge.kernels._compile import compiled, merged, part
 from mixmerge.kernels._layout import TILE
-from mixmerge.kernels._machine import above_and_equal, full_product, lowest_bit, seen_as, spread_bits
+from mixmerge.kernels._machine import above_and_equal, borrowed, full_product, lowest_bit, seen_as, spread_bits
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
@@ -20,8 +20,9 @@ _REST = np.uint64(0xFFFFFF)
 _GROUP = 32
 
 
-@part
+@merged
 def _philox(counter, high, key0, key1):
+    """Written into its callers: as a call of its own it takes twice the time, its answer going through memory."""
     c0, c1, c2, c3 = counter, _ZERO, _ZERO, high
     for _ in range(10):
         low0, high0 = full_product(_M0, c0)
@@ -85,12 +86,14 @@ def random_bits(key, first, count, threshold, words):
 @compiled
 def stay_block(key, first, count, threshold, bits):
     """`random_bits` of any number of elements, kept. bits: uint32, one a group of 32."""
-    words = np.zeros(TILE // 8, np.uint64)
+    own = np.zeros(TILE // 8, np.uint64)
+    key, bits, words = borrowed((key, bits, own))
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
         found = random_bits(key, first + start, width, threshold, words)
         for g in range((width + _GROUP - 1) // _GROUP):
             bits[start // _GROUP + g] = found[g]
+    own[0] = 0  # so that it is held until here
 
 
 @part

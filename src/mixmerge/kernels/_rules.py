@@ -67,7 +67,7 @@ def sum_of_signs(row, count):
 
 
 @part
-def _elect(x, n, count, majority, sign):
+def elect(x, n, count, majority, sign):
     """sign[i]: 1, -1 or, where the sum is zero, the majority sign of the whole model. Returns the sum without those."""
     sums = x[n + 1]
     total(x, n, count, sums)
@@ -117,7 +117,7 @@ def _survivors(x, n, count, sign, sums, number):
 @merged
 def rule_elect_mean(x, n, count, low):
     out, sign, number = x[n + 1], x[n + 2], x[n + 3]
-    elected = _elect(x, n, count, low.majority, sign)
+    elected = elect(x, n, count, low.majority, sign)
     _survivors(x, n, count, sign, out, number)
     for i in range(count):
         out[i] = out[i] / (number[i] if number[i] > _ONE else _ONE)
@@ -163,7 +163,7 @@ def _weighted_agreement(x, n, count, low, sign, sums, weight):
 @merged
 def rule_elect_mix(x, n, count, low):
     out, sign, weight = x[n + 1], x[n + 2], x[n + 3]
-    elected = _elect(x, n, count, low.majority, sign)
+    elected = elect(x, n, count, low.majority, sign)
     _weighted_agreement(x, n, count, low, sign, out, weight)
     for i in range(count):
         out[i] = out[i] / (weight[i] if weight[i] > _ZERO else _ONE)

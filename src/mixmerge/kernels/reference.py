@@ -244,6 +244,17 @@ def _signs(rows: list[Array]) -> int:
     return int(_elected(rows, F32(0)).astype(np.int64).sum())
 
 
+def settle_block(
+    raw: Array, first: int, count: int, low: Lowered, bits: Array, tiles: Array, words: Array, nonfinite: Array
+) -> None:
+    """See the compiled `settle_block`."""
+    with np.errstate(all="ignore"):
+        rows = prepare(raw, first, count, low, 3, nonfinite)[:-1]
+        sign = _elected(rows, low.majority)
+        for k, row in enumerate(rows):
+            bits[k, first // 32 : -(-(first + count) // 32)] = _packed(row * sign > 0)
+
+
 def magnitudes_block(
     raw: Array,
     first: int,
@@ -347,9 +358,13 @@ def l1_block(
 def stay_block(key: Array, first: int, count: int, threshold: Any, bits: Array) -> None:
     """See the compiled `stay_block`."""
     kept = mask_numbers((int(key[0]), int(key[1])), first, count).astype(np.uint64) >= np.uint64(threshold)
-    padded = np.zeros(-(-count // 32) * 32, bool)
-    padded[:count] = kept
-    bits[: padded.size // 32] = np.packbits(padded, bitorder="little").view("<u4")
+    bits[: -(-count // 32)] = _packed(kept)
+
+
+def _packed(flags: Array) -> Array:
+    padded = np.zeros(-(-flags.size // 32) * 32, bool)
+    padded[: flags.size] = flags
+    return np.packbits(padded, bitorder="little").view("<u4")
 
 
 def add_low_rank(values: Array, first: int, left: Array, right: Array, scale: np.float32, total: Array) -> None:
