@@ -161,20 +161,23 @@ def sync(fd: int) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in the folder are on the device. Does nothing where folders cannot be opened."""
+    """Wait until the names in the folder are on the device. Does nothing where the system cannot do that to folders."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except PermissionError:
         return
     try:
         os.fsync(fd)
+    except OSError as error:  # some network file systems
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
     finally:
         os.close(fd)
 
 
 def free_space(path: Path) -> int:
     """Bytes free for us on the disk that holds `path`, or would hold it once created."""
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    existing = next(parent for parent in (path, *path.absolute().parents) if exists(parent))
     return shutil.disk_usage(existing).free
 
 

@@ -21,6 +21,9 @@ DECIMALS: Final = 6
 MAX_ALPHA: Final = 1e12
 """Concentration beyond which a ratio is the equal one in all its decimals, but for single draws in millions."""
 
+MIN_ALPHA: Final = 1e-300
+"""Smallest concentration above 0 whose law can be computed; a ratio has been 0 and 1 in all decimals long before."""
+
 OUTSIDE: Final = "outside"
 """Group, in scope `layer`, of the tensors that belong to no layer: embeddings, final norm, head."""
 
@@ -30,7 +33,8 @@ _MLP: Final = re.compile(r"(^|[._])(mlp|ffn|feed_forward|block_sparse_moe|expert
 
 @dataclass(frozen=True, slots=True)
 class RatioLaw:
-    """How ratios of n sources are drawn. alpha: n positive numbers; Beta(alpha[0], alpha[1]) for n = 2, else Dirichlet.
+    """How ratios of n sources are drawn. alpha: n numbers from MIN_ALPHA to MAX_ALPHA; Beta(alpha[0], alpha[1])
+    for n = 2, else Dirichlet.
 
     All alpha zero: the first source alone (the paper's meaning of alpha = 0).
     """

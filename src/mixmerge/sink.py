@@ -6,6 +6,7 @@ in as numpy views of its parameters.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,13 +76,10 @@ class LiveSink(Sink):
 
     def check(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
         """Raise PlanError unless the live model has exactly these tensors, of these sizes. wanted: name -> shape."""
-        sizes = {name: int(np.prod(shape)) for name, shape in wanted.items()}
+        sizes = {name: math.prod(shape) for name, shape in wanted.items()}
         have = {name: live.data.size for name, live in self._tensors.items()}
         differing = sorted(name for name in sizes.keys() | have.keys() if sizes.get(name) != have.get(name))
         if differing:
             found = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
-            rule, cure = (
-                "the live model has the tensors of the merge",
-                "evaluate the merge from a written checkpoint",
-            )
+            rule, cure = "the live model has the tensors of the merge", "evaluate the merge from a written checkpoint"
             raise PlanError(Problem(rule, f"differing: {found}", "live model", cure))

@@ -84,6 +84,15 @@ def test_hints_and_syncs_are_harmless(fd: int, tmp_path: Path) -> None:
     fileio.sync_folder(tmp_path)
 
 
+def test_folders_are_synced_where_that_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems know it of files only; a disk that fails is told all the same."""
+    monkeypatch.setattr(os, "fsync", _failing(errno.EINVAL))
+    fileio.sync_folder(tmp_path)
+    monkeypatch.setattr(os, "fsync", _failing(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        fileio.sync_folder(tmp_path)
+
+
 @pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("size", [0, 1, 5000])
 def test_preallocation_sets_the_length(fd: int, size: int) -> None:

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixmerge.checkpoint import DTYPES, Checkpoint, open_checkpoint, quantisation
+from mixmerge.checkpoint import DTYPES, Checkpoint, open_checkpoint, quantisation, reader
+from mixmerge.checkpoint.folder import LocalFolder
 from mixmerge.errors import CheckpointError, ModelNotFoundError
 
 SaveRaw = Callable[..., Path]
@@ -208,6 +209,33 @@ def test_all_files_are_checked_before_anything_is_said(tmp_path: Path) -> None:
     assert "c.safetensors" in message
     assert "config.json is a JSON object" in message
     assert "b.safetensors" not in message
+
+
+def test_headers_of_many_files_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is short enough; thousands of them would still fill the memory."""
+    model = sharded(tmp_path, **{name: {name: ONES} for name in "abcd"})
+    lengths = [8 + int.from_bytes(file.read_bytes()[:8], "little") for file in sorted(tmp_path.glob("*.safetensors"))]
+    monkeypatch.setattr(reader, "MAX_HEADERS", sum(lengths))
+    assert len(open_checkpoint(model, "expert").tensors) == 4
+    monkeypatch.setattr(reader, "MAX_HEADERS", sum(lengths) - 1)
+    told = refusal(model)
+    assert f"together at most {sum(lengths) - 1} bytes" in told
+    assert "in 4 files" in told
+
+
+def test_headers_behind_the_bound_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sharded(tmp_path, **{name: {name: ONES} for name in "abcd"})
+    read: list[str] = []
+    own = LocalFolder.read
+    monkeypatch.setattr(reader, "MAX_HEADERS", 1)
+    monkeypatch.setattr(LocalFolder, "read", lambda self, name, *span: read.append(name) or own(self, name, *span))
+    refusal(model)
+    assert [name for name in read if name.endswith(".safetensors")] == ["a.safetensors"]
+
+
+def test_files_without_a_tensor(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "model.safetensors")
+    assert "the weight files of a model hold tensors" in refusal(tmp_path)
 
 
 def test_a_long_header_is_read_in_two_steps(save_raw: SaveRaw) -> None:

@@ -27,7 +27,9 @@ from mixmerge.checkpoint import (
     open_checkpoint,
     partial_folder,
     publish,
+    writer,
 )
+from mixmerge.checkpoint.header import format_header
 from mixmerge.errors import OutputError
 
 F32, BF16, U8 = DTYPES["F32"], DTYPES["BF16"], DTYPES["U8"]
@@ -114,6 +116,28 @@ def test_a_layout_keeps_every_tensor_in_order_aligned_and_within_the_size(
         assert layout.size == len(layout.header) + data
         assert data <= shard_size or len([s for s in layout.spans if s.nbytes]) == 1
         assert all(span.offset % span.dtype.itemsize == 0 for span in layout.spans)
+
+
+def test_no_file_has_more_tensors_than_its_header_can_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices may stack small layers by the thousand."""
+    specs = [TensorSpec(f"w\n{number}\N{GREEK SMALL LETTER ALPHA}", DTYPES["F32"], (2, 3)) for number in range(40)]
+    monkeypatch.setattr(writer, "MAX_STATED", 1000)
+    layouts = lay_out(specs, 10**9)
+    assert len(layouts) > 1
+    assert all(len(layout.header) < 1000 + 100 for layout in layouts)
+    assert [span.name for layout in layouts for span in layout.spans] == [spec.name for spec in specs]
+
+
+@given(
+    name=st.text(st.characters(codec="utf-8"), min_size=1),
+    shape=st.lists(st.integers(0, 2**15), max_size=4),
+    before=st.integers(0, 2**61),
+)
+def test_what_a_tensor_takes_of_a_header_is_not_underestimated(name: str, shape: list[int], before: int) -> None:
+    spec = TensorSpec(name, DTYPES["F8_E4M3FNUZ"], tuple(shape))
+    room = TensorSpec("\0", DTYPES["I8"], (before,))
+    both, alone = (len(format_header(specs, {})) for specs in ([room, spec], [room]))
+    assert name == room.name or both - alone <= writer._stated_bytes(spec) + 8
 
 
 def test_many_threads_in_any_order_write_what_one_writes(tmp_path: Path) -> None:

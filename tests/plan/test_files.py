@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,24 @@ def test_a_template_that_cannot_be_read_is_none(write: Write) -> None:
     paths = [write("a", files=broken), write("b", files=half)]
     recipe = recipe_of("linear", paths, dialect="paper", chat_template="auto")
     assert template_of(plan_of(recipe)) == "{{ ? }}"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "generation_config.json", "tokenizer_config.json"])
+def test_small_files_that_cannot_be_opened_are_told_before_anything_is_read(
+    name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a merge would end at its very end, for a file of a few bytes."""
+    paths = [write(model, files={name: "{}"}) for model in "ab"]
+    own = os.open
+
+    def refuse(path: Any, *options: Any, **words: Any) -> int:
+        if Path(path).name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return own(path, *options, **words)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PlanError) as caught:
+        api.merge(recipe_of("linear", paths, dialect="paper"), tmp_path / "out")
+    assert [problem.place for problem in caught.value.problems] == [f"model {p}, file {p / name}" for p in paths]
+    assert all("Permission denied" in problem.value for problem in caught.value.problems)
+    assert not list(tmp_path.glob("out*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_a_range_beyond_the_model(write: Write) -> None:
         plan_of(sliced([[(a, [0, 2]), (b, [0, 2])], [(a, [1, 3]), (b, [1, 3])]]))
     [problem] = caught.value.problems
     assert problem.value == "layers [1, 3] of 2"
-    assert f"{a}, slices[1]" in problem.place
+    assert problem.place == f"<recipe>:14 (slices[1]), model {a}"
 
 
 def test_the_base_of_a_slice_takes_the_layers_it_lists(write: Write) -> None:
@@ -288,6 +289,32 @@ def test_a_tensor_without_a_required_value_is_told_once(write: Write) -> None:
     [problem] = caught.value.problems
     assert problem.rule == "every tensor has a weight"
     assert str(paths[0]) in problem.place
+
+
+@pytest.mark.parametrize(
+    ("weights", "rule"),
+    [
+        (([{"filter": "mlp", "value": 0.1}], 1), "every tensor has a weight"),
+        ((1, -1), "the weights of a normalised average do not sum to zero"),
+    ],
+)
+def test_what_is_wrong_with_a_slice_is_told_with_its_line(weights: tuple[Any, Any], rule: str, write: Write) -> None:
+    paths = [write("a"), write("b")]
+    slices = [
+        {
+            "sources": [
+                {"model": str(path), "layer_range": layers, "parameters": {"weight": weight}}
+                for path, weight in zip(paths, given, strict=True)
+            ]
+        }
+        for layers, given in (([0, 1], (1, 1)), ([1, 2], weights))
+    ]
+    recipe = parse_recipe(yaml.safe_dump({"merge_method": "linear", "slices": slices}, sort_keys=False), "r.yaml")
+    with pytest.raises(api.PlanError) as caught:
+        plan_of(recipe)
+    [problem] = caught.value.problems
+    assert problem.rule == rule
+    assert re.match(r"r\.yaml:\d+ \(slices\[1\]\)", problem.place)
 
 
 def test_levels_of_per_source_and_shared_parameters(write: Write) -> None:

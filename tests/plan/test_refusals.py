@@ -149,6 +149,20 @@ def test_the_unfinished_folder_lies_outside_every_input_too(write: Write, tmp_pa
             api.merge(recipe, tmp_path / "out", **options)
 
 
+@pytest.mark.parametrize("place", ["Model", "Model/sub", "."])
+def test_a_folder_is_known_by_more_names_than_one(
+    place: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk ignores case, `Model` is `model`; links stand for that here, when no path is resolved."""
+    (tmp_path / "inner").mkdir()
+    recipe = recipe_of("linear", [write("inner/model"), write("b")], dialect="paper")
+    (tmp_path / "Inner").symlink_to(tmp_path / "inner")
+    (tmp_path / "inner" / "Model").symlink_to(tmp_path / "inner" / "model")
+    monkeypatch.setattr(os.path, "realpath", lambda path, strict=False: os.path.abspath(path))
+    with pytest.raises(OutputError, match="outside every input"):
+        api.plan(recipe, out=tmp_path / "Inner" / place)
+
+
 def test_no_space_left(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_of("linear", [write("a"), write("b")], dialect="paper")
     needed = api.plan(recipe).cost.disk

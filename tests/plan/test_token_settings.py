@@ -262,6 +262,27 @@ def test_a_tokenizer_that_reads_text_otherwise_is_refused(
     assert any(told in problem.value for problem in caught.value.problems)
 
 
+@pytest.mark.parametrize(
+    "post_processor",
+    [
+        {"processors": 5},
+        {"processors": {"type": []}},
+        {"type": "TemplateProcessing", "single": 5, "pair": {"a": 1}},
+        {"type": "TemplateProcessing", "single": [5, {"SpecialToken": {"id": []}}, {"SpecialToken": "t1"}]},
+        {"type": "TemplateProcessing", "special_tokens": ["t1"]},
+        "TemplateProcessing",
+    ],
+    ids=str,
+)
+def test_templates_of_another_form_stay_as_they_are(post_processor: Any, write: Write) -> None:
+    """A tokenizer is a stranger's file: it may hold anything where a template is looked for."""
+    files = tokenizer_files(WORDS, post_processor=post_processor)
+    files["tokenizer_config.json"] = json.dumps({"bos_token": "t1"})
+    a, b = (write(name, files=files) for name in "ab")
+    plan = planned([a, b], {"source": str(a), "bos_token": "t5"})
+    assert content(plan, "tokenizer.json")["post_processor"] == post_processor
+
+
 def test_named_rows_are_part_of_the_memory_promised(paths: list[Path]) -> None:
     plain = planned(paths, None)
     said = {"tokens": {"[PAD]": {"source": {"kind": "zero"}, "force": True}}, "pad_to_multiple_of": 64}

@@ -13,7 +13,8 @@ from mixmerge import api
 from mixmerge.cli.plan_json import plan_data
 from mixmerge.cli.plan_text import plan_text
 from mixmerge.errors import PlanError
-from mixmerge.planning import Plan
+from mixmerge.planning import Plan, vocabulary
+from mixmerge.tokens import scan
 from plan.conftest import BASE, Write
 from support import models
 from support.merging import merge_live, plan_of, recipe_of
@@ -187,3 +188,37 @@ def test_slices_ask_only_the_models_whose_embeddings_they_take(write: Write) -> 
     pieces = [{"sources": [{"model": str(m), "layer_range": [k % 2, k % 2 + 1]}]} for k, m in enumerate((a, b, a))]
     data = {"merge_method": "linear", "slices": pieces, "parameters": {"weight": 1}}
     assert plan_of(parse_recipe(yaml.safe_dump(data))).vocabulary is None
+
+
+def test_large_tokenizers_that_agree_are_not_parsed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take as long as the rest of the plan, to say that nothing is wrong."""
+    paths = [written(write, name, TOKENS) for name in ("a", "b")]
+    monkeypatch.setattr(scan, "LARGE", 0)
+    monkeypatch.setattr(vocabulary, "read_vocabulary", None)
+    plan = plan_of(recipe_of("linear", paths, dialect="paper"))
+    assert plan.vocabulary is None
+    assert not plan.notes
+
+
+def test_ids_behind_the_last_row_are_told_of_large_tokenizers_too(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(name, models.moved(BASE, 3), files=tokenizer_files(PADDED, 32)) for name in ("a", "b")]
+    monkeypatch.setattr(scan, "LARGE", 0)
+    noted = plan_of(recipe_of("linear", paths, dialect="paper")).notes
+    assert any("('[PAD]')" in note and "behind its last row, 31" in note for note in noted)
+
+
+@pytest.mark.parametrize("section", [{}, {"tokenizer": {"source": "union", "pad_to_multiple_of": 64}}], ids=str)
+def test_tables_of_rows_without_end_are_refused(section: dict[str, Any], tmp_path: Path) -> None:
+    """Empty rows take no bytes in a file, so their number is anybody's word."""
+    paths = []
+    for name, tokens, rows in (("a", ["x"], 2**40), ("b", ["x", "[PAD]"], 2**62)):
+        table = {TABLES[0]: np.zeros((1, 0), np.float32)}
+        path = models.write_model(tmp_path / name, table, files=tokenizer_files(tokens, 1))
+        content = (path / "model.safetensors").read_bytes()[8:].replace(b"[1, 0]", f"[{rows}, 0]".encode())
+        (path / "model.safetensors").write_bytes(len(content).to_bytes(8, "little") + content)
+        paths.append(path)
+    with pytest.raises(PlanError, match="at most 4,000,000 rows") as caught:
+        plan_of(recipe_of("linear", paths, dialect="paper", **section))
+    assert len(caught.value.problems) == 2

@@ -215,6 +215,8 @@ BAD = [
         "0"),
     Bad("zero among alphas", PAPER.replace("{}", "{alpha: [0, 1]}"), "above 0", ":4 (mixup.alpha)",
         "alpha: 0"),
+    Bad("alpha too small to compute with", PAPER.replace("{}", "{alpha: [1, 3e-308]}"), "at least 1e-300",
+        ":4 (mixup.alpha)", "write 1e-300, or 0"),
     Bad("too many alphas", PAPER.replace("{}", "{alpha: [1, 1, 1]}"), "alpha must have one number per source",
         ":4 (mixup.alpha)", "2 numbers"),
     Bad("alpha and ratio", PAPER.replace("{}", "{alpha: 1, ratio: 0.5}"), "alpha and ratio exclude",
@@ -326,8 +328,8 @@ BAD = [
     Bad("bracket", "models: [\n", "must be valid YAML", ":2"),
     Bad("tab", "models:\n\t- model: x\n", "must be valid YAML", ":2"),
     Bad("two documents", LINEAR + "---\na: 1\n", "must be valid YAML", ":4"),
-    Bad("control character", "a: \x00", "must be YAML text", "r.yaml"),
-    Bad("overflowing escape", 'a: "\\UFFFFFFFF"', "must be YAML text", "r.yaml"),
+    Bad("control character", "a: b\nc: \x00", "must be YAML text", "r.yaml:2", "remove that character"),
+    Bad("overflowing escape", 'a: "\\UFFFFFFFF"', "must be YAML text", "r.yaml", "without such escapes"),
     Bad("endless alias", "a: &a [*a]\n", "at most", ":1", "flatter"),
     Bad("deep", "[" * 500, "at most", ":1"),
     Bad("merge key of a list", "<<: [a]\n" + LINEAR, "<< takes a mapping", ":1"),
@@ -344,4 +346,5 @@ def test_one_problem_with_rule_place_and_cure(bad: Bad) -> None:
     assert bad.rule in problem.rule
     assert problem.place.startswith("r.yaml")
     assert problem.place.endswith(bad.at)
+    assert problem.cure, "every problem has a way out"
     assert bad.cure in problem.cure

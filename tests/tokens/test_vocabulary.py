@@ -107,7 +107,7 @@ def test_every_form(files: dict[str, Any], ids: dict[str, int], added: list[str]
             "Expecting ',' delimiter: line 3 column 3",
         ),
         ({"tokenizer.json": '{"model": {"vocab": {"a'}, "Unterminated string starting at: line 1 column 22"),
-        ({"tokenizer.json": "[" * 5000}, "nested too deeply"),
+        ({"tokenizer.json": "[" * 500_000}, "nested too deeply"),
         ({"tokenizer.json": "[]"}, "the form of a tokenizer"),
         ({"tokenizer.json": {"model": {}}}, "an entry lacks 'vocab'"),
         ({"tokenizer.json": {"model": {"vocab": {}}}}, "no vocabulary"),
@@ -135,7 +135,6 @@ def test_every_form(files: dict[str, Any], ids: dict[str, int], added: list[str]
         ({"tokenizer.model": field(1, field(1, b"\xff\xfe"))}, "can't decode byte"),
         ({"vocab.json": "{}"}, "no vocabulary"),
         ({"vocab.txt": b"\xff"}, "can't decode byte"),
-        ({"vocab.json": {"a": 0}, "added_tokens.json": {"b": -4}}, "a token's id is a row"),
     ],
 )
 def test_what_is_no_vocabulary(files: dict[str, Any], reason: str, tmp_path: Path) -> None:
@@ -145,6 +144,25 @@ def test_what_is_no_vocabulary(files: dict[str, Any], reason: str, tmp_path: Pat
     with pytest.raises(UnreadableError) as caught:
         read_vocabulary(folder(tmp_path, files))
     assert str(caught.value).startswith(f"{name} {what}: ")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("added_tokens.json", {"b": -4}, "a token's id is a row"),
+        ("added_tokens.json", {"b": "4"}, "a token's id is a row"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "b"}}}, "invalid literal"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"1": 5}}, "the form of a tokenizer"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"1": {}}}, "an entry lacks 'content'"),
+    ],
+)
+def test_what_states_malformed_tokens_beside_is_named(name: str, content: Any, reason: str, tmp_path: Path) -> None:
+    """Not the learned vocabulary, which is as it should be."""
+    with pytest.raises(UnreadableError) as caught:
+        read_vocabulary(folder(tmp_path, {"vocab.json": {"a": 0}, name: content}))
+    assert name in str(caught.value)
+    assert "vocab.json" not in str(caught.value)
     assert reason in str(caught.value)
 
 

@@ -6,18 +6,23 @@ is not imported from here, so that nothing of huggingface_hub loads unless a mod
 
 from mixmerge.checkpoint.dtypes import DTYPES, DType, from_torch_name
 from mixmerge.checkpoint.header import TensorSpan, TensorSpec
+from mixmerge.checkpoint.index import INDEX
 from mixmerge.checkpoint.lora import Adaptation, Adapter, LowRank
 from mixmerge.checkpoint.lora_reader import open_adapter, with_adapter
-from mixmerge.checkpoint.place import check_parent, check_target, moved_aside, partial_folder, publish
-from mixmerge.checkpoint.reader import Checkpoint, Origin, open_checkpoint, quantisation
+from mixmerge.checkpoint.place import RECORD, check_parent, check_target, moved_aside, partial_folder, publish
+from mixmerge.checkpoint.quantised import quantisation
+from mixmerge.checkpoint.reader import CONFIG, Checkpoint, Origin, open_checkpoint
 from mixmerge.checkpoint.rows import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, TRANSIENT, ZEROS, RowView
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
 from mixmerge.checkpoint.writer import CheckpointWriter, ShardLayout, lay_out
 
 __all__ = [
+    "CONFIG",
     "DTYPES",
+    "INDEX",
     "OWNERS_MEAN",
     "OWN_MEAN",
+    "RECORD",
     "SEEN_MEAN",
     "TRANSIENT",
     "ZEROS",

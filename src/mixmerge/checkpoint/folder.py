@@ -1,5 +1,4 @@
-"""Where the files of a model lie: a folder on disk, or anything else that lists names and reads ranges of
-bytes.
+"""Where the files of a model lie: a folder on disk, or anything else that lists names and reads ranges of bytes.
 
 It knows names, sizes and bytes; nothing of safetensors. `Folder` is what a new kind of place implements. A folder may
 come from a stranger: a link in it that leads elsewhere would have the person's own files read, and copied into outputs.
@@ -87,11 +86,11 @@ class LocalFolder(Folder):
         for path in links:
             end = path.resolve()
             if home not in end.parents and not _in_hub_cache(home, end):
-                rule, cure = (
+                rule, found = (
                     "a link in a model's folder ends in that folder",
-                    "put the file itself there, if you trust it",
+                    f"{path.name!r} leads to {shorten(str(end))}",
                 )
-                problems.add(rule, f"{path.name!r} leads to {shorten(str(end))}", cure=cure)
+                problems.add(rule, found, cure="put the file itself there, if you trust it")
         problems.raise_if_any()
 
     def read(self, name: str, offset: int, size: int) -> bytes:

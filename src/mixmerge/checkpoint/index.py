@@ -14,9 +14,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from mixmerge.checkpoint.folder import Folder
-from mixmerge.checkpoint.problems import LISTED, ProblemList, shorten
+from mixmerge.checkpoint.problems import ProblemList, shorten
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
-from mixmerge.errors import CheckpointError, Problem
+from mixmerge.errors import LISTED, CheckpointError, Problem
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"

@@ -1,13 +1,11 @@
-"""Collecting what is wrong with one file, so that all of it is told at once and none of it floods the
-screen."""
+"""Collecting what is wrong with one file, so that all of it is told at once and none of it floods the screen."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
-from mixmerge.errors import CheckpointError, Problem
+from mixmerge.errors import LISTED, CheckpointError, Problem
 
-LISTED: Final = 20  # problems of one file named one by one; the rest is counted
 LONGEST: Final = 200  # characters of a value that are shown
 
 DAMAGED: Final = "download or save the file again; it is damaged or not a safetensors file"

@@ -7,7 +7,7 @@ and does not care whether the files are on this disk until their data is asked f
 from __future__ import annotations
 
 import errno
-import re
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mixmerge import fileio
 from mixmerge.checkpoint.folder import Folder, LocalFolder
-from mixmerge.checkpoint.header import TensorSpan, header_size, parse_header
+from mixmerge.checkpoint.header import MAX_HEADER, TensorSpan, header_size, parse_header
 from mixmerge.checkpoint.index import WeightFiles, find_weights
 from mixmerge.checkpoint.pool import FilePool
 from mixmerge.checkpoint.problems import DAMAGED, ProblemList, shorten
@@ -30,18 +30,15 @@ from mixmerge.errors import CheckpointError, ModelNotFoundError, Problem, Unread
 if TYPE_CHECKING:
     from mixmerge.checkpoint.lora import Adaptation
 
-__all__ = ["Checkpoint", "Origin", "TensorSpan", "load_checkpoint", "open_checkpoint", "quantisation", "read_header"]
+__all__ = ["Checkpoint", "Origin", "TensorSpan", "load_checkpoint", "open_checkpoint", "read_header"]
+
+MAX_HEADERS: Final = MAX_HEADER
+"""Bytes of the headers of all files of a model: each of millions of tensors takes memory, however few are in a file."""
 
 CONFIG: Final = "config.json"
 MAX_CONFIG: Final = 16_000_000  # bytes
 
 _GUESS: Final = 65_536  # bytes of a file read at once; holds the header of most
-_STATED: Final = ("quantization_config", "compression_config")
-_PACKED: Final = re.compile(  # GPTQ, AWQ, MLX, bitsandbytes, compressed-tensors, DeepSeek; never a weight's name
-    r".*\.(qweight|qzeros|g_idx|scales|SCB|absmax|nested_absmax|quant_map|quant_state\..*|weight_packed"
-    r"|weight_scale.*|weight_zero_point)|.*_scale_inv"
-)
-_SCALE: Final = re.compile(r"(?P<of>.*)[._](scale|scales|zero_point)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +192,9 @@ def load_checkpoint(folder: Folder, label: str, *, origin: Origin | None = None,
     if problems:
         raise CheckpointError(problems)
     tensors = {span.name: span for name in weights.names for span in headers[name]}
+    if not tensors:
+        rule, found = "the weight files of a model hold tensors", f"none in {', '.join(weights.names[:3])}"
+        raise CheckpointError(Problem(rule, found, f"{where}, folder {folder.root}", DAMAGED))
     files = tuple(folder.root / name for name in weights.names)
     return Checkpoint(
         label=label,
@@ -214,22 +214,57 @@ def _read_headers(
     folder: Folder, names: Sequence[str], sizes: Mapping[str, int], where: str
 ) -> tuple[Headers, list[Problem]]:
     """Spans of each readable file by its name, and what is wrong with the others."""
+    total = _Total(MAX_HEADERS)
 
     def read(name: str) -> tuple[TensorSpan, ...] | CheckpointError:
+        if total.exceeded:
+            return ()
+        place = f"{where}, file {folder.place(name)}"
         try:
-            return read_header(folder, name, sizes[name], f"{where}, file {folder.place(name)}")
+            head = _read_head(folder, name, sizes[name], place)
+            return parse_header(head, sizes[name], folder.root / name, place) if total.take(len(head)) else ()
         except CheckpointError as error:
             return error
 
     with ThreadPoolExecutor(folder.workers) as pool:
         results = dict(zip(names, pool.map(read, names), strict=True))
+    if total.exceeded:
+        rule = f"the headers of a model's files are together at most {MAX_HEADERS:,} bytes long"
+        cure = "do not trust this model, or save it again with fewer and larger tensors"
+        return {}, [Problem(rule, f"more, in {len(names):,} files", f"{where}, folder {folder.root}", cure)]
     headers = {name: found for name, found in results.items() if not isinstance(found, CheckpointError)}
     errors = [found for found in results.values() if isinstance(found, CheckpointError)]
     return headers, [problem for error in errors for problem in error.problems]
 
 
+@final
+class _Total:
+    """What files have taken of a limit that is set for all of them together. Any thread."""
+
+    __slots__ = ("_left", "_lock")
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether there was as much left."""
+        with self._lock:
+            self._left -= size
+            return self._left >= 0
+
+    @property
+    def exceeded(self) -> bool:
+        return self._left < 0
+
+
 def read_header(folder: Folder, name: str, size: int, place: str) -> tuple[TensorSpan, ...]:
     """The tensors of one safetensors file of `size` bytes. place: how errors name it. Raises CheckpointError."""
+    return parse_header(_read_head(folder, name, size, place), size, folder.root / name, place)
+
+
+def _read_head(folder: Folder, name: str, size: int, place: str) -> bytes:
+    """The file from its first byte to the end of its header."""
     try:
         head = folder.read(name, 0, min(size, _GUESS))
         needed = header_size(head, size, place)
@@ -237,7 +272,7 @@ def read_header(folder: Folder, name: str, size: int, place: str) -> tuple[Tenso
             head += folder.read(name, len(head), needed - len(head))
     except EOFError as error:
         raise CheckpointError(Problem("a weight file can be read", str(error), place, DAMAGED)) from error
-    return parse_header(head[:needed], size, folder.root / name, place)
+    return head[:needed]
 
 
 def _read_config(folder: Folder, sizes: Mapping[str, int], where: str) -> Mapping[str, Any] | None:
@@ -294,32 +329,3 @@ def _check_index(weight_map: Mapping[str, str], headers: Headers, place: str) ->
                 found = f"{file} holds a tensor the index lacks"
                 problems.add("the index names every tensor", found, tensor=span.name, cure=cure)
     return list(problems.found())
-
-
-def quantisation(checkpoint: Checkpoint) -> str | None:
-    """Why the elements of this checkpoint are not weights, or None if they are.
-
-    A checkpoint is quantised if config.json says so, or a tensor has a companion of scales. A parameter that
-    is merely called scale (CLIP's logit_scale) is none.
-    """
-    for key in _STATED:
-        stated = (checkpoint.config or {}).get(key)
-        if stated:
-            method = stated.get("quant_method", "not stated") if isinstance(stated, dict) else stated
-            return f"{CONFIG} has a {key} (quant_method: {shorten(method)})"
-    companions = [span.name for span in checkpoint.tensors.values() if _is_companion(span, checkpoint.tensors)]
-    if companions:
-        more = f" and {len(companions) - 1} more" if len(companions) > 1 else ""
-        return f"tensor {companions[0]!r}{more}: scales or packed values of a quantisation"
-    return None
-
-
-def _is_companion(span: TensorSpan, tensors: Mapping[str, TensorSpan]) -> bool:
-    if _PACKED.fullmatch(span.name) or span.dtype.name == "F8_E8M0":
-        return True
-    scale = _SCALE.fullmatch(span.name)
-    if scale is None:
-        return False
-    of = scale["of"]
-    weight = tensors.get(f"{of}.weight")
-    return of in tensors or f"{of}_blocks" in tensors or (weight is not None and weight.dtype.itemsize == 1)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge import fileio
-from mixmerge.checkpoint.header import TensorSpan, TensorSpec, format_header
+from mixmerge.checkpoint.header import MAX_HEADER, TensorSpan, TensorSpec, format_header
 from mixmerge.checkpoint.index import INDEX, SINGLE
 from mixmerge.checkpoint.pool import FilePool
 from mixmerge.errors import OutputError, Problem
@@ -31,6 +31,11 @@ __all__ = [
     "index_bytes",
     "lay_out",
 ]
+
+MAX_STATED: Final = MAX_HEADER - 1_000_000
+"""Bytes of a header that tensors may take: the rest is for metadata."""
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 METADATA: Final[Mapping[str, str]] = MappingProxyType({"format": "pt"})  # transformers asks for it
 
@@ -53,8 +58,9 @@ def lay_out(
 ) -> tuple[ShardLayout, ...]:
     """Divide tensors into files of at most `shard_size` bytes of data, in the given order.
 
-    A tensor larger than that has a file to itself. Within a file, tensors with wider elements come first
-    (else the given order holds), so that each is aligned as PyTorch needs to map it.
+    A tensor larger than that has a file to itself; a file has no more tensors than its header can name. Within a file,
+    tensors with wider elements come first (else the given order holds), so that each is aligned as PyTorch needs to
+    map it.
     """
     assert len({spec.name for spec in specs}) == len(specs), "two tensors share a name"
     groups = _divide(specs, shard_size)
@@ -66,14 +72,21 @@ def lay_out(
 
 def _divide(specs: Sequence[TensorSpec], shard_size: int) -> list[list[TensorSpec]]:
     groups: list[list[TensorSpec]] = [[]]
-    filled = 0
+    filled = stated = 0
     for spec in specs:
-        if groups[-1] and filled + spec.nbytes > shard_size:
+        text = _stated_bytes(spec)
+        if groups[-1] and (filled + spec.nbytes > shard_size or stated + text > MAX_STATED):
             groups.append([])
-            filled = 0
+            filled = stated = 0
         groups[-1].append(spec)
         filled += spec.nbytes
+        stated += text
     return groups
+
+
+def _stated_bytes(spec: TensorSpec) -> int:
+    """What a tensor takes of a header, at most: its name as JSON, its shape, and what all have, generously."""
+    return len(_JSON.encode(spec.name).encode()) + 20 * len(spec.shape) + 100
 
 
 def _lay_out_file(name: str, specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> ShardLayout:

@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 
 from mixmerge import fileio
-from mixmerge.checkpoint import CheckpointWriter, check_target, moved_aside, partial_folder, publish
+from mixmerge.checkpoint import RECORD, CheckpointWriter, check_target, moved_aside, partial_folder, publish
 from mixmerge.engine.card import model_card
 from mixmerge.engine.events import Event, Listener, Restarted, TensorDone
 from mixmerge.engine.execute import Engine
 from mixmerge.engine.fingerprint import chunk_digests, combined
 from mixmerge.engine.journal import JOURNAL, Found, Journal, read_journal
-from mixmerge.engine.record import RECORD, make_record, record_bytes
+from mixmerge.engine.record import make_record, record_bytes
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.unfinished import CARD, check_unfinished, empty_unfinished
 from mixmerge.engine.verify import fingerprints
@@ -160,10 +160,7 @@ class _Run:
         self._journal = Journal(self.partial)
         found = read_journal(self.partial) if resume else None
         if found is not None and found.identity != identity:
-            rule, cure = (
-                "a merge is resumed with the recipe and inputs it began with",
-                "--overwrite starts afresh",
-            )
+            rule, cure = "a merge is resumed with the recipe and inputs it began with", "--overwrite starts afresh"
             raise InterruptedMergeError(Problem(rule, "they have changed", str(self.partial), cure))
         if resume and found is None and begun:
             self._tell_afresh(f"{self.partial / JOURNAL} cannot be read")

@@ -8,14 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from mixmerge.checkpoint import Adaptation, Checkpoint, MalformedJsonError, Origin, parse_json
+from mixmerge.checkpoint import RECORD, Adaptation, Checkpoint, MalformedJsonError, Origin, parse_json
 from mixmerge.engine.events import TensorDone
 from mixmerge.engine.statistics import Statistics
 from mixmerge.errors import CheckpointError, Problem
 from mixmerge.planning import Plan, VocabularyPlan
 from mixmerge.recipe import canonical, recipe_hash
 
-RECORD: Final = "mixmerge.json"
 FORMAT: Final = 1
 MAX_RECORD: Final = 500_000_000  # bytes
 
@@ -111,10 +110,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The record of a merged model. Raises CheckpointError where it is missing or not one."""
     path = folder / RECORD
     cure = "only models merged by Mixmerge carry a record"
-    if not path.is_file() or path.stat().st_size > MAX_RECORD:
+    if not path.is_file():
         raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", "no such file", str(folder), cure))
+    if path.stat().st_size > MAX_RECORD:
+        rule = f"{RECORD} is at most {MAX_RECORD:,} bytes long"
+        raise CheckpointError(Problem(rule, f"{path.stat().st_size:,} bytes", str(path), cure))
     try:
         record = parse_json(path.read_bytes(), lenient=True)
+    except OSError as error:
+        problem = Problem(f"{RECORD} can be read", str(error), str(path), "check permissions and the disk")
+        raise CheckpointError(problem) from error
     except MalformedJsonError as error:
         raise CheckpointError(Problem(f"{RECORD} is a record", str(error), str(path), cure)) from error
     if not isinstance(record, dict) or not _fingerprinted(record.get("output")):

@@ -9,17 +9,16 @@ import re
 from pathlib import Path
 from typing import Final
 
+from mixmerge.checkpoint import CONFIG, INDEX, RECORD
 from mixmerge.engine.journal import JOURNAL
-from mixmerge.engine.record import RECORD
 from mixmerge.errors import OutputError, Problem
 from mixmerge.planning import carry
 
 CARD: Final = "README.md"
 
 _WEIGHTS: Final = re.compile(r"model(-\d{5,}-of-\d{5,})?\.safetensors")
-_INDEX: Final = "model.safetensors.index.json"
 _TORN: Final = re.compile(r"\..+\.\d+\.tmp")
-_BESIDE: Final = frozenset({JOURNAL, RECORD, CARD, _INDEX, carry.CONFIG, *carry.CARRIED})
+_BESIDE: Final = frozenset({JOURNAL, RECORD, CARD, INDEX, CONFIG, *carry.CARRIED})
 
 
 def check_unfinished(partial: Path) -> None:

@@ -27,7 +27,7 @@ def verify_folder(folder: Path, *, threads: int = 1, listeners: Sequence[Listene
     """
     record = read_record(folder)
     try:
-        with open_checkpoint(folder, folder.name) as model:
+        with open_checkpoint(folder, folder.resolve().name) as model:
             problems = compare(model, record["output"], threads=threads, listeners=listeners)
     except CheckpointError as error:  # files that are cut short, gone or replaced: bytes that were not written
         raise VerificationError(error.problems) from error

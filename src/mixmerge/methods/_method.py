@@ -85,8 +85,9 @@ class Method:
 
     base: required, optional (a source like any other when it is listed), or donor (only files are taken from it).
     space: the combining rule sees weights x_i or task vectors d_i = x_i - b. sparsify: how task vectors are thinned
-    before: `trim` keeps the largest (exact order statistic over `trim_scope`: exactly int(density n) of a tensor, or
-    everything at or above the threshold of the whole model), `bernoulli` keeps each with probability density.
+    before: `trim` keeps the largest (exact order statistics: int(density n) of each tensor, or, in a method with the
+    parameter `trim`, everything at or above the threshold of what that says), `bernoulli` keeps each with probability
+    density.
     lower: the method itself, from resolved values to coefficients; raises ValueError, with the rule as its text, where
     the values cannot be. formula: in the notation of the documentation.
     """

@@ -119,8 +119,9 @@ TIES = Method(
     dialect="mergekit",
     summary="Per tensor: keep the largest changes, agree on a sign, sum what agrees.",
     formula=(
-        "keep exactly int(density n) of each tensor by |d_i| (equal: lowest index first); sign of sum w_i d_i "
-        "(0 counts as +); b + lambda sum of agreeing w_i d_i, divided by the sum of their w_i if normalize"
+        "keep exactly int(density n), one at least, of each tensor by |d_i| (equal: lowest index first); "
+        "sign of sum w_i d_i (0 counts as +); b + lambda sum of agreeing w_i d_i, divided by the sum of their w_i if "
+        "normalize"
     ),
     citation="TIES, arXiv 2306.01708",
     lower=weighted_consensus,

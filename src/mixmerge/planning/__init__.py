@@ -1,7 +1,8 @@
 """Planning: recipe and headers in, a complete plan of reads, arithmetic and writes out. Reads no weights."""
 
 from mixmerge.planning.budget import arena_shape
-from mixmerge.planning.build import DEFAULT_SHARD, build_plan, check_output, with_ratios
+from mixmerge.planning.build import DEFAULT_SHARD, build_plan, with_ratios
+from mixmerge.planning.output import check_output
 from mixmerge.planning.types import Budget, Cost, Input, Plan, Step, changes
 from mixmerge.planning.vocabulary import ModelTokens, VocabularyPlan
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,22 +13,21 @@ from mixmerge.checkpoint import (
     Checkpoint,
     DType,
     TensorSpec,
-    check_parent,
     lay_out,
-    partial_folder,
     quantisation,
 )
-from mixmerge.errors import OutputError, PlanError, Problem, nearest
+from mixmerge.errors import PlanError, Problem, nearest
 from mixmerge.methods import METHODS, Method
 from mixmerge.mixup import Ratio, RatioLaw, draw_groups, equal_ratio, group_of, rounded
 from mixmerge.planning import carry, names, settings
 from mixmerge.planning.budget import plan_budget
 from mixmerge.planning.fitting import check_numbers
 from mixmerge.planning.layout import Assembly, Layout, Member, SlicePlan, assemble
+from mixmerge.planning.output import check_output
 from mixmerge.planning.token_settings import wanted_tokens
 from mixmerge.planning.types import Cost, Plan, Step, changes, viewed
 from mixmerge.planning.vocabulary import Found, find_vocabulary
-from mixmerge.recipe import base_of, merged_sources, model_refs
+from mixmerge.recipe import base_of, merged_sources, model_refs, slice_key
 from mixmerge.recipe.types import UNION, ModelRef, Recipe
 
 DEFAULT_SHARD: Final = 5_000_000_000
@@ -58,6 +55,9 @@ def build_plan(
     opened = [models[ref] for ref in order]
     position = {ref: index for index, ref in enumerate(order)}
     problems = _quantised(opened)
+    unreadable = list(carry.unreadable(opened))
+    if unreadable:
+        raise PlanError([*problems, *unreadable])
     donor = position[recipe.base] if recipe.base is not None else 0
     slices = _slices(recipe, method, position)
     tokens = _vocabulary(recipe, opened, slices, position, donor)
@@ -83,8 +83,7 @@ def build_plan(
         tokens=tokens,
     )
     written = sum(layout.size for layout in layouts)
-    added = sum(change.nbytes for change in changes(steps))
-    read = passes * (sum(step.read_bytes for step in steps) + added) + _read_beside(opened, steps)
+    read = passes * _read_once(steps) + _read_beside(opened, steps)
     tokenizer = _tokenizer_model(recipe, position, donor)
     small = carry.small_files(recipe, opened, donor, tokenizer, specs, layout, dtype, tokens.vocabulary)
     cost = Cost(read, written, passes, written + small.nbytes + _beside(steps))
@@ -93,7 +92,7 @@ def build_plan(
     return Plan(
         recipe, method, tuple(opened), position.get(recipe.base) if recipe.base else None, donor, tuple(steps), layouts,
         dtype, ratios, law, budget, cost, small.carried, small.files,
-        (*recipe.notes, *_of_adapters(opened), *unmatched, *tokens.notes, *layout.notes, *small.notes),
+        (*recipe.notes, *_of_adapters(opened), *unmatched, *tokens.notes, *small.notes, *layout.notes),
         allow_nonfinite, tokens.vocabulary,
     )  # fmt: skip
 
@@ -131,7 +130,8 @@ def _slices(recipe: Recipe, method: Method, position: Mapping[ModelRef, int]) ->
         members = [Member(position[one.model], one.layers, one) for one in merged_sources(recipe, piece)]
         listed = next((source.layers for source in piece.sources if source.model == base), members[0].layers)
         seen = base is not None and (method.space == "delta" or recipe.dare is not None)
-        found.append(SlicePlan(index, piece, tuple(members), (position[base], listed) if seen and base else None))
+        place = recipe.place(slice_key(recipe, index) or "models")
+        found.append(SlicePlan(place, piece, tuple(members), (position[base], listed) if seen and base else None))
     return found
 
 
@@ -164,6 +164,11 @@ def _follows(problem: Problem, tokens: Found) -> bool:
     return bool(tokens.problems) and names.over_vocabulary(problem.place.removeprefix("tensor "))
 
 
+def _read_once(steps: Sequence[Step]) -> int:
+    """Bytes that one pass reads."""
+    return sum(step.read_bytes for step in steps) + sum(change.nbytes for change in changes(steps))
+
+
 def _read_beside(models: Sequence[Checkpoint], steps: Sequence[Step]) -> int:
     """Bytes read beside the passes: tensors with other rows are read once for their fingerprints, and for means; the
     factors of adapters for their fingerprints."""
@@ -185,7 +190,7 @@ def _steps(recipe: Recipe, method: Method, layout: Layout, dtype: DType | None) 
             problem = _unset_problem(recipe, item, error)
             unset.setdefault((error.parameter, error.source), problem)
         except ValueError as error:
-            problem = Problem(str(error), f"for {item.name}", recipe.place("models"), "change the weights")
+            problem = Problem(str(error), f"for {item.name}", item.slice.place, "change the weights")
             unset.setdefault((str(error), None), problem)
     return steps, list(unset.values())
 
@@ -237,7 +242,7 @@ def _unset_problem(recipe: Recipe, item: Assembly, error: settings.UnsetError) -
     if error.source is None:
         return Problem(rule, f"none for {item.name}", recipe.place("parameters"), f"add `{error.parameter}:`")
     model = item.slice.members[error.source].source.model
-    place = f"{recipe.place('models')}, model {model}"
+    place = f"{item.slice.place}, model {model}"
     cure = f"add a case without filter to `{error.parameter}` of this model, or a value at the top level"
     return Problem(rule, f"none for {item.name}", place, cure)
 
@@ -308,37 +313,3 @@ def _tokenizer_model(recipe: Recipe, position: Mapping[ModelRef, int], donor: in
     if wanted in (None, "base", UNION):
         return donor
     return next((index for ref, index in position.items() if str(ref) == wanted), donor)
-
-
-def check_output(out: Path, needed: int, models: Sequence[Checkpoint]) -> None:
-    """The output can be made, lies in no input, no input in it, and the disk has room. Raises OutputError.
-
-    The same holds for the folder it is written in until it is complete; what an interrupted merge holds there is room.
-    """
-    check_parent(out)
-    problems = []
-    target = Path(os.path.realpath(out))
-    unfinished = partial_folder(target)
-    for model in models:
-        for given in dict.fromkeys(path.parent for path in (model.folder / "-", *model.all_files)):
-            folder = Path(os.path.realpath(given))
-            if given.is_dir() and any(
-                place == folder or folder in place.parents or place in folder.parents for place in (target, unfinished)
-            ):
-                rule, cure = "the output lies outside every input", "choose another output folder"
-                problems.append(Problem(rule, str(out), f"model {model.label} in {given}", cure))
-    parent = next((path for path in (target, *target.parents) if path.is_dir()), target)
-    free = shutil.disk_usage(parent).free + _held(unfinished)
-    if free < needed:
-        rule, cure = "the disk has room for the output", "free space, or choose another disk"
-        problems.append(Problem(rule, f"{needed:,} bytes needed, {free:,} free", str(parent), cure))
-    if problems:
-        raise OutputError(problems)
-
-
-def _held(folder: Path) -> int:
-    """Bytes on disk of the files in a folder; a file of which only the length was set holds none."""
-    if not folder.is_dir():
-        return 0
-    stats = [path.stat() for path in folder.iterdir() if path.is_file()]
-    return sum(getattr(stat, "st_blocks", 0) * 512 for stat in stats)

@@ -6,19 +6,21 @@ They come from one model, the donor; config.json is brought into agreement with 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mixmerge.checkpoint import Checkpoint, DType, MalformedJsonError, TensorSpec, parse_json
+from mixmerge import fileio
+from mixmerge.checkpoint import CONFIG, Checkpoint, DType, MalformedJsonError, TensorSpec, parse_json
+from mixmerge.errors import Problem
 from mixmerge.planning import chat, names
 from mixmerge.planning.layout import Layout
 from mixmerge.planning.vocabulary import VocabularyPlan
 from mixmerge.recipe.types import Recipe
 from mixmerge.tokens import Special
 
-CONFIG: Final = "config.json"
 GENERATION: Final = "generation_config.json"
 MAX_GENERATION: Final = 16_000_000  # bytes
 
@@ -44,9 +46,7 @@ PER_LAYER: Final = frozenset({"layer_types", "mlp_layer_types", "no_rope_layers"
 """Keys of config.json that hold one value a layer."""
 
 TOKENIZER: Final = frozenset(
-    name
-    for name in CARRIED
-    if name not in ("generation_config.json", "preprocessor_config.json", "processor_config.json")
+    name for name in CARRIED if name not in (GENERATION, "preprocessor_config.json", "processor_config.json")
 )
 
 
@@ -98,6 +98,18 @@ def small_files(
         files[chat.FILE] = template.encode()
     carried = carried_files(models[donor], models[tokenizer], template)
     return SmallFiles({name: path for name, path in carried.items() if name not in files}, files, notes)
+
+
+def unreadable(models: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Small files that are there but cannot be opened: of any model, since vocabularies of all are compared."""
+    for model in models:
+        for path in (model.folder / name for name in CARRIED):
+            if path.is_file():
+                try:
+                    os.close(fileio.open_read(path))
+                except OSError as error:
+                    rule, cure = "the files of a model can be read", "check permissions and the disk"
+                    yield Problem(rule, str(error), f"model {model.label}, file {path}", cure)
 
 
 def _generation(donor: Checkpoint) -> dict[str, Any] | None:

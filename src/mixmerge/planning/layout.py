@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mixmerge.checkpoint import Adaptation, Checkpoint, TensorSpan
+from mixmerge.checkpoint import Checkpoint, TensorSpan
 from mixmerge.errors import Problem
 from mixmerge.planning import names
 from mixmerge.planning.types import Input
@@ -27,9 +27,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class SlicePlan:
-    """A slice with its models found. base: position of the base model and its layers, None where none is seen."""
+    """A slice with its models found. base: position of the base model and its layers, None where none is seen.
 
-    index: int
+    place: where the recipe states it.
+    """
+
+    place: str
     declared: Slice
     members: tuple[Member, ...]
     base: tuple[int, tuple[int, int] | None] | None
@@ -84,13 +87,11 @@ def assemble(
 ) -> Layout:
     """Match the tensors of all models. donor: the model whose order of tensors is kept."""
     tables, tie, notes = _with_heads(models)
-    builder = _Builder(tables, [model.label for model in models], donor, on_mismatch, notes)
-    builder.depths = [names.depth(model.config) for model in models]
+    views = {} if vocabulary is None else row_views(vocabulary, models, tables)
+    builder = _Builder(models, tables, views, donor, on_mismatch, notes)
     if vocabulary is not None:
-        builder.views = row_views(vocabulary, models, tables)
         builder.problems += unaligned(vocabulary, models, tables)
-    builder.adaptations = [model.adaptation for model in models]
-    builder.problems += _out_of_reach(models, tables, builder.views)
+    builder.problems += _out_of_reach(models, tables, views)
     whole = slices[0].members[0].layers is None
     found = builder.whole(slices[0]) if whole else builder.layered(slices)
     return Layout(tuple(found), tie, tuple(builder.problems), tuple(builder.notes))
@@ -131,16 +132,25 @@ def _out_of_reach(models: Sequence[Checkpoint], tables: Tables, views: Views) ->
 class _Builder:
     """Collects assemblies, problems and notes while it walks over names."""
 
-    def __init__(self, tables: Tables, labels: Sequence[str], donor: int, on_mismatch: str, notes: list[str]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Checkpoint],
+        tables: Tables,
+        views: Views,
+        donor: int,
+        on_mismatch: str,
+        notes: list[str],
+    ) -> None:
         self.tables = tables
-        self.labels = labels
+        self.labels = [model.label for model in models]
+        self.adaptations = [model.adaptation for model in models]
+        self.depths = [names.depth(model.config) for model in models]
+        self.views = views
         self.donor = donor
         self.copy_mismatches = on_mismatch == "base"
         self.notes = notes
         self.problems: list[Problem] = []
-        self.views: Views = {}
-        self.adaptations: Sequence[Adaptation | None] = [None] * len(tables)
-        self.depths: Sequence[int | None] = [None] * len(tables)
+        self._stacks: dict[int, Mapping[tuple[str, int], Sequence[str]]] = {}
 
     def whole(self, piece: SlicePlan) -> list[Assembly]:
         """Whole models: names are their own."""
@@ -238,7 +248,7 @@ class _Builder:
                 cure = f"end it at {depth} or before" if layers[0] < depth else f"its layers are 0 to {depth - 1}"
                 if (model, layers) == piece.base and (model, layers) not in asked:
                     cure += "; a base listed among the sources takes its own layer_range"
-                place = f"model {self.labels[model]}, slices[{piece.index}]"
+                place = f"{piece.place}, model {self.labels[model]}"
                 self.problems.append(Problem(rule, found, place, cure))
                 good = False
         return good
@@ -248,11 +258,15 @@ class _Builder:
         found: dict[str, None] = {}
         first = _at(piece.members[0].layers, step)
         for member in piece.members:
-            layer = _at(member.layers, step)
-            for name in self.tables[member.model]:
-                if names.stack_of(name) == stack and names.layer_of(name) == layer:
-                    found[names.with_layer(name, first)] = None
+            for name in self._stacked(member.model).get((stack, _at(member.layers, step)), ()):
+                found[names.with_layer(name, first)] = None
         return list(found)
+
+    def _stacked(self, model: int) -> Mapping[tuple[str, int], Sequence[str]]:
+        """Names of a model's tensors by stack and layer, sorted out once: there may be tens of thousands."""
+        if model not in self._stacks:
+            self._stacks[model] = names.by_layer(self.tables[model])
+        return self._stacks[model]
 
     def _union(self, piece: SlicePlan) -> list[str]:
         """All names of the slice's models, in the donor's order, then the others'."""

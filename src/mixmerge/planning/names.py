@@ -7,15 +7,14 @@ Embeddings and heads lie outside the layers, whatever a part of a layer is calle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mixmerge.checkpoint import Checkpoint, TensorSpan
 
 _LAYER: Final = re.compile(r"^(.*?\.|)([0-9]{1,9})(\..*)$")
-_EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|wte|tok_embeddings|word_embeddings|embed_in|embeddings)\.weight$")
-_HEAD_BIAS: Final = re.compile(r"(^|\.)(lm_head|embed_out|output)\.bias$")
-_HEAD: Final = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
+_EMBEDDINGS: Final = frozenset({"embed_tokens", "wte", "tok_embeddings", "word_embeddings", "embed_in", "embeddings"})
+_HEADS: Final = frozenset({"lm_head", "embed_out", "output"})
 
 
 def layer_of(name: str) -> int | None:
@@ -51,23 +50,35 @@ def stack_sizes(names: Iterable[str]) -> Mapping[str, int]:
     return sizes
 
 
+def by_layer(names: Iterable[str]) -> Mapping[tuple[str, int], Sequence[str]]:
+    """(stack, layer) -> the names in it, in the order given."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name in names:
+        match = _LAYER.match(name)
+        if match is not None:
+            found.setdefault((match[1], int(match[2])), []).append(name)
+    return found
+
+
 def over_vocabulary(name: str) -> bool:
     """Whether the rows of this tensor stand for tokens: embeddings, heads and their biases."""
-    return is_embedding(name) or is_head(name) or _outside(_HEAD_BIAS, name)
+    return is_embedding(name) or is_head(name) or _outside(name, _HEADS, "bias")
 
 
 def is_embedding(name: str) -> bool:
     """Whether this is the table of token embeddings."""
-    return _outside(_EMBEDDING, name)
+    return _outside(name, _EMBEDDINGS, "weight")
 
 
 def is_head(name: str) -> bool:
     """Whether this is the output head over the vocabulary."""
-    return _outside(_HEAD, name)
+    return _outside(name, _HEADS, "weight")
 
 
-def _outside(kind: re.Pattern[str], name: str) -> bool:
-    return kind.search(name) is not None and layer_of(name) is None
+def _outside(name: str, modules: Collection[str], kind: str) -> bool:
+    """Whether a tensor is `kind` of one of these modules, outside the layers."""
+    path, _, last = name.rpartition(".")
+    return last == kind and path.rpartition(".")[2] in modules and layer_of(name) is None
 
 
 def embedding(tensors: Mapping[str, TensorSpan]) -> TensorSpan | None:

@@ -18,6 +18,7 @@ from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, ZEROS, Checkpo
 from mixmerge.errors import Problem
 from mixmerge.planning import names
 from mixmerge.tokens import (
+    MAX_TOKENS,
     MEMORY,
     NO_FILES,
     NOTHING,
@@ -36,6 +37,7 @@ from mixmerge.tokens import (
     read_vocabulary,
     shown,
     signature,
+    surely_within,
     tokenizer_files,
     trusted,
 )
@@ -132,6 +134,8 @@ def find_vocabulary(
     rows = {position: _rows(models[position]) for position in members}
     digests = {signature(models[position].folder) for position in members} - {None}
     alike = len(digests) < 2 and len(set(rows.values())) < 2 and not wanted
+    if alike and surely_within(models[home].folder, rows[home] or 0):
+        return Found()
     sized = [_sized(models[p], rows[p]) for p in ([home] if alike else members)]
     parsing, stepped = _parsing(sized), in_step(sized)
     if stepped and not wanted:
@@ -139,9 +143,12 @@ def find_vocabulary(
     known = sum(model.vocabulary is not None for model in sized)
     if not wanted and (known == 0 or (lenient and known < len(sized))):
         return Found(parsing=parsing)
+    problems = [_nameless(models[p]) for p in members if not rows[p]]
+    endless = [_endless(models[p], number) for p, number in rows.items() if number and number > MAX_TOKENS]
+    if endless:
+        return Found(None, (*problems, *endless), parsing)
     asked = wanted.within(members)
     found = align(trusted(sized) if stepped else sized, list(members).index(home), only=only, wanted=asked)
-    problems = [_nameless(models[p]) for p in members if not rows[p]]
     if not isinstance(found, Alignment):
         return Found(None, (*problems, *found), parsing)
     if problems:
@@ -185,6 +192,12 @@ def _nameless(model: Checkpoint) -> Problem:
     rule = "where vocabularies differ or tokens are named, the table of token embeddings has a known name"
     cure = "merge models of one vocabulary"
     return Problem(rule, "no embed_tokens, wte, word_embeddings...", f"model {model.label}", cure)
+
+
+def _endless(model: Checkpoint, rows: int) -> Problem:
+    """What is put in step row by row is held in tables as long as all rows."""
+    rule = f"where vocabularies differ or tokens are named, a table of embeddings has at most {MAX_TOKENS:,} rows"
+    return Problem(rule, f"{rows:,}", f"model {model.label}", "repair the model; no vocabulary is so large")
 
 
 def _planned(

@@ -29,7 +29,7 @@ class Node(ABC):
 
     def name(self) -> str:
         """The last part of the key path."""
-        return self.path.rpartition(".")[2] or "the recipe"
+        return (self.path.rpartition(".")[2] or "''") if self.path else "the recipe"
 
     @abstractmethod
     def text_of(self) -> str:

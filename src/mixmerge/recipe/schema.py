@@ -11,7 +11,7 @@ from typing import Literal, TypeVar, get_args
 
 from mixmerge.errors import nearest
 from mixmerge.methods import METHODS, Dialect, method_names
-from mixmerge.mixup import MAX_ALPHA, Scope
+from mixmerge.mixup import MAX_ALPHA, MIN_ALPHA, Scope
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Listing, Node, Table, places_of
 from mixmerge.recipe.parameters import MERGEKIT_METHODS, Asked, Level, completed, read_parameters, unread
@@ -248,11 +248,14 @@ def _ratios(node: Node, report: Report) -> Mapping[str, tuple[float, ...]]:
 
 
 def _alpha(node: Node) -> tuple[float, ...]:
-    """The concentration of the ratio law: one number, or one per source, those all above 0."""
+    """The concentration of the ratio law: one number, or one per source, those all above 0. Too small ones, with which
+    nothing can be computed, are refused."""
     alpha = values.numbers(node, 0, MAX_ALPHA)
     if isinstance(node, Listing) and 0 in alpha:
         cure = "write `alpha: 0` to take the first source alone"
         raise RefusedError(node, "an alpha per source must be above 0", cure)
+    if any(0 < one < MIN_ALPHA for one in alpha):
+        raise RefusedError(node, f"an alpha above 0 is at least {MIN_ALPHA:g}", f"write {MIN_ALPHA:g}, or 0")
     return alpha
 
 

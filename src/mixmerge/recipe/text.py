@@ -7,6 +7,7 @@ documents (aliases expanded) beyond the limits below. Knows no schema.
 from __future__ import annotations
 
 import yaml
+from yaml.reader import ReaderError
 
 from mixmerge.errors import Problem, RecipeError
 from mixmerge.recipe.nodes import Listing, Node, Scalar, Table, below
@@ -51,7 +52,8 @@ def _too_large(place: str) -> RecipeError:
 def compose(text: str, file: str, report: Report) -> Table:
     """The mapping a recipe's text holds. Duplicate keys, foreign tags and such are added to the report."""
     if len(text) > MAX_BYTES:
-        raise RecipeError(Problem(f"a recipe is at most {MAX_BYTES} bytes", f"{len(text)} characters", file))
+        rule, cure = f"a recipe is at most {MAX_BYTES} bytes", "is this a recipe?"
+        raise RecipeError(Problem(rule, f"{len(text)} characters", file, cure))
     root = _root(text, file)
     tree = _Builder(file, report).build(root, "", 0) if root is not None else None
     if isinstance(tree, Table):
@@ -69,8 +71,16 @@ def _root(text: str, file: str) -> yaml.Node | None:
     except RecipeError:
         raise
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML lets numbers in escapes overflow
-        raise RecipeError(Problem("a recipe must be YAML text", str(error).partition("\n")[0], file)) from None
+        raise RecipeError(_no_text(error, text, file)) from None
     return root
+
+
+def _no_text(error: Exception, text: str, file: str) -> Problem:
+    """What PyYAML says of a character, with its line, or of an escape."""
+    rule, found = "a recipe must be YAML text", str(error).partition("\n")[0]
+    if not isinstance(error, ReaderError):
+        return Problem(rule, found, file, "write characters as they are, without such escapes")
+    return Problem(rule, found, f"{file}:{text.count(chr(10), 0, error.position) + 1}", "remove that character")
 
 
 def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:

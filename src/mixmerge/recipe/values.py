@@ -31,7 +31,7 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,30})", re.ASCII)
 def text(node: Node) -> str:
     """The text of a scalar, exactly as written."""
     if not isinstance(node, Scalar) or node.null or not node.text:
-        raise RefusedError(node, f"{node.name()} must be text")
+        raise RefusedError(node, f"{node.name()} must be text", "write it in quotes")
     try:
         node.text.encode()
     except UnicodeEncodeError:
@@ -107,7 +107,7 @@ def nearest_bound(value: float, low: float, high: float) -> str:
 def items(node: Node) -> Sequence[Node]:
     """The nodes of a list with at least one item."""
     if not isinstance(node, Listing) or not node.items:
-        raise RefusedError(node, f"{node.name()} must be a list with at least one item")
+        raise RefusedError(node, f"{node.name()} must be a list with at least one item", "write `- item`, one a line")
     return node.items
 
 

@@ -8,7 +8,9 @@ from mixmerge.tokens.check import MEMORY, Checked, checked
 from mixmerge.tokens.files import tokenizer_files
 from mixmerge.tokens.model import SHOWN, Model, shown
 from mixmerge.tokens.named import NOTHING, Ask, Named, Special, Wanted
+from mixmerge.tokens.scan import surely_within
 from mixmerge.tokens.vocabulary import (
+    MAX_TOKENS,
     NO_FILES,
     AddedToken,
     UnreadableError,
@@ -19,6 +21,7 @@ from mixmerge.tokens.vocabulary import (
 )
 
 __all__ = [
+    "MAX_TOKENS",
     "MEMORY",
     "NOTHING",
     "NO_FILES",
@@ -41,6 +44,7 @@ __all__ = [
     "shown",
     "signature",
     "small_json",
+    "surely_within",
     "tokenizer_files",
     "trusted",
 ]

@@ -7,7 +7,7 @@ learned tokens, other special tokens, chat template.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -78,22 +78,38 @@ def _renamed(config: Mapping[str, Any], special: Sequence[Special]) -> dict[str,
     return found
 
 
-def _rename(content: dict[str, Any], renamed: Mapping[str, Special]) -> None:
-    """The tokens that templates of a tokenizer put around texts."""
-    waiting = [content.get("post_processor")]
+def _rename(content: Mapping[str, Any], renamed: Mapping[str, Special]) -> None:
+    """The tokens that templates of a tokenizer put around texts. What has another form stays as it is."""
+    for template in _templates(content.get("post_processor")):
+        for piece in (*_listed(template.get("single")), *_listed(template.get("pair"))):
+            put = _object(_object(piece).get("SpecialToken"))
+            was = put.get("id")
+            if isinstance(was, str) and was in renamed:
+                put["id"] = renamed[was].token
+        stated = _object(template.get("special_tokens"))
+        for was, one in renamed.items():
+            if stated.pop(was, None) is not None:
+                stated[one.token] = {"id": one.token, "ids": [one.id], "tokens": [one.token]}
+
+
+def _templates(processor: Any) -> Iterator[dict[str, Any]]:
+    """The templates of a post-processor: itself, or among those it is a sequence of."""
+    waiting = [processor]
     while waiting:
         step = waiting.pop()
-        if not isinstance(step, dict):
-            continue
-        waiting += step.get("processors") or []
-        if step.get("type") == "TemplateProcessing":
-            for piece in (*(step.get("single") or []), *(step.get("pair") or [])):
-                put = piece.get("SpecialToken") if isinstance(piece, dict) else None
-                if isinstance(put, dict) and put.get("id") in renamed:
-                    put["id"] = renamed[put["id"]].token
-            for was, one in renamed.items():
-                if step.get("special_tokens", {}).pop(was, None) is not None:
-                    step["special_tokens"][one.token] = {"id": one.token, "ids": [one.id], "tokens": [one.token]}
+        if isinstance(step, dict):
+            waiting += _listed(step.get("processors"))
+            if step.get("type") == "TemplateProcessing":
+                yield step
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """What is no object states nothing."""
+    return value if isinstance(value, dict) else {}
 
 
 def _roles(content: dict[str, Any], special: Sequence[Special]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ vocabulary. Knows no weights.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,7 @@ NO_FILES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 _ADDED: Final = "added_tokens.json"
 _CONFIG: Final = "tokenizer_config.json"
+_ODD_BESIDE: Final = f"{_CONFIG} or {_ADDED} states malformed tokens"
 _FLAGS: Final = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -122,12 +124,26 @@ def read_vocabulary(folder: Path, instead: Mapping[str, bytes] = NO_FILES) -> Vo
     size = files.size(name) or 0
     if size > MAX_FILE:
         raise UnreadableError(f"{name} is larger than {MAX_FILE // 1_000_000} MB")
+    with _told(f"{name} {'is no SentencePiece model' if name.endswith('.model') else 'is malformed'}"):
+        found = _checked(replace(_READERS[name](files.read(name)), nbytes=size))
+    with _told(_ODD_BESIDE):
+        beside = list(_added_beside(files))
+        return _checked(_with_added(found, beside)) if beside else found
+
+
+def added_beside(folder: Path) -> list[tuple[AddedToken, int]]:
+    """Tokens that files beside the learned vocabulary state, with their ids. Raises UnreadableError."""
+    with _told(_ODD_BESIDE):
+        return list(_added_beside(_Files(folder, NO_FILES)))
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what reading a malformed file raises into an error that begins with `what`."""
     try:
-        found = replace(_READERS[name](files.read(name)), nbytes=size)
-        return _checked(_with_added(found, _added_beside(files)))
+        yield
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        what = "is no SentencePiece model" if name.endswith(".model") else "is malformed"
-        raise UnreadableError(f"{name} {what}: {_reason(error)}") from error
+        raise UnreadableError(f"{what}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -145,7 +161,7 @@ def _checked(found: Vocabulary) -> Vocabulary:
     return found
 
 
-def _with_added(found: Vocabulary, beside: Iterator[tuple[AddedToken, int]]) -> Vocabulary:
+def _with_added(found: Vocabulary, beside: Sequence[tuple[AddedToken, int]]) -> Vocabulary:
     """With tokens that files beside the learned vocabulary state; what is known already stays as it is."""
     ids, added = dict(found.ids), dict(found.added)
     for token, number in beside:
