@@ -156,6 +156,22 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
         LiveModel.load(place)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("model.safetensors", "", "SafetensorError"),
+        ("model.safetensors", "x" * 100, "SafetensorError"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "x"}', "hidden_size"),
+        ("tokenizer.json", '{"version": "1.0", "model": {"type": "X"}}', "KeyError"),
+        ("tokenizer.json", "[", "JSONDecodeError"),
+    ],
+)
+def test_broken_files_are_told_whatever_the_libraries_raise(folder: Path, file: str, text: str, told: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(LiveModelError, match=told):
+        LiveModel.load(folder)
+
+
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     for make in (LiveModel.load, LiveModel.skeleton):
         with pytest.raises(LiveModelError, match="transformers can load the model"):

@@ -9,6 +9,8 @@ from scipy import stats
 from mixmerge.evaluation import estimate, mcnemar, objective, objective_difference, paired_difference, spread
 from mixmerge.evaluation.numbers import bootstrap, resampled_means, wilson
 
+EVEN = {"x": 1.0, "y": 1.0}
+
 
 def binary(n: int, p: float, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).random(n) < p).astype(float)
@@ -83,6 +85,34 @@ def test_equal_values_do_not_pretend_certainty() -> None:
     assert found.high == pytest.approx(1 - 0.05 ** (1 / 10))
     assert bootstrap(np.ones(10)).high == 1.0
     assert bootstrap(np.ones(10_000)).low > 0.999
+
+
+def test_bounds_stay_among_possible_scores() -> None:
+    for value in (0.0, 0.5, 1.0):
+        for found in (estimate(np.full(8, value)), objective({"x": np.full(8, value), "y": np.full(8, value)}, EVEN)):
+            assert 0.0 <= found.low <= value <= found.high <= 1.0
+    assert bootstrap(np.zeros(8)).low < 0.0  # differences may be negative
+
+
+def test_a_task_that_all_answer_alike_adds_its_doubt() -> None:
+    """Nothing was seen to vary on x, but so few items do not show that nothing can."""
+    scores = {"x": np.ones(20), "y": binary(2000, 0.5)}
+    found, alone = objective(scores, EVEN), paired_difference(scores["y"], np.zeros(2000))
+    unseen = 1 - 0.05 ** (1 / 20)
+    assert found.mean - found.low == pytest.approx(np.hypot((alone.mean - alone.low) / 2, unseen / 2), rel=0.05)
+    assert found.high - found.mean == pytest.approx((alone.high - alone.mean) / 2, rel=0.05)
+    both = objective({"x": np.ones(20), "y": np.ones(20)}, EVEN)
+    assert 1 - both.low == pytest.approx(unseen / np.sqrt(2))  # twenty and twenty items say more than twenty
+
+
+def test_intervals_of_objectives_cover_where_a_task_hardly_varies() -> None:
+    """At 1 wrong of 64 expected, a third of the samples has none; the other task is as easy."""
+    generator, hits = np.random.default_rng(3), 0
+    for seed in range(400):
+        scores = {name: (generator.random(64) > 1 / 64).astype(float) for name in "xy"}
+        found = objective(scores, EVEN, seed=seed)
+        hits += found.low <= 1 - 1 / 64 <= found.high
+    assert hits / 400 >= 0.9
 
 
 def test_an_objective_weighs_tasks_not_items() -> None:

@@ -73,20 +73,31 @@ def test_what_transformers_generates_is_right_and_everything_else_is_wrong(
 
 
 def test_an_end_of_text_ends_an_answer(live: LiveModel, spoken: list[tuple[str, str]]) -> None:
-    """Where the first token a model writes is made its end of text, only an empty answer is left."""
-    prompt = spoken[0][0]
-    encoded = Codec(live.tokenizer).prompts([prompt])[0]
+    """Where the second token a model writes is made its end of text, the answer is the first one, else more."""
     import torch
 
-    with torch.inference_mode():
-        token = int(live.model(torch.tensor([encoded])).logits[0, -1].argmax())
-    before = live.model.generation_config.eos_token_id
-    live.model.generation_config.eos_token_id = [1, token]
+    def first_two(prompt: str) -> tuple[tuple[int, ...], int, int]:
+        ids = Codec(live.tokenizer).prompts([prompt])[0]
+        with torch.inference_mode():
+            first = int(live.model(torch.tensor([ids])).logits[0, -1].argmax())
+            second = int(live.model(torch.tensor([[*ids, first]])).logits[0, -1].argmax())
+        return ids, first, second
+
+    codec, eos = Codec(live.tokenizer), live.model.generation_config.eos_token_id
+    found = [(prompt, *first_two(prompt)) for prompt, _ in spoken[:20]]
+    prompt, second, target = next(
+        (prompt, second, text)
+        for prompt, ids, first, second in found
+        if first != second and (text := codec.continuation(ids, [first]).rstrip()) and "\n" not in text
+        and codec.continuation(ids, [first, second]).rstrip() != text
+    )  # fmt: skip
+    task = Task("t", (TargetItem(prompt, target),))
+    assert LiveBackend(live).score(task, [0]).tolist() == [0.0]
+    live.model.generation_config.eos_token_id = [1, second]
     try:
-        item = TargetItem(prompt, live.tokenizer.decode([token]).strip() or "x")
-        assert LiveBackend(live).score(Task("t", (item,)), [0]).tolist() == [0.0]
+        assert LiveBackend(live).score(task, [0]).tolist() == [1.0]
     finally:
-        live.model.generation_config.eos_token_id = before
+        live.model.generation_config.eos_token_id = eos
 
 
 def choice_items(count: int) -> list[ChoiceItem]:

@@ -176,6 +176,10 @@ def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(jsonl, "MAX_LINES", 2)
     with pytest.raises(TaskError, match="at most 2 lines"):
         load_task(path)
+    monkeypatch.setattr(jsonl, "MAX_LINES", 100)
+    monkeypatch.setattr(jsonl, "MAX_VALUES", 5)
+    with pytest.raises(TaskError, match=r"at most 5 values(?s:.)*up to"):
+        load_task(path)
     monkeypatch.setattr(jsonl, "MAX_BYTES", 20)
     with pytest.raises(TaskError, match="at most 20 bytes"):
         load_task(path)

@@ -56,5 +56,5 @@ class LiveBackend(Backend):
         """The model as lm-eval wants it."""
         if self._wrapped is None:
             self._wrapped = wrap(self._live.model, self._live.tokenizer, batch=min(self._max_rows, 32))
-        self._wrapped.told = told
+        self._wrapped.told, self._wrapped.shortened = told, 0
         return self._wrapped

@@ -15,7 +15,6 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from mixmerge.checkpoint import Checkpoint, open_checkpoint
 from mixmerge.errors import Problem
 from mixmerge.evaluation import suite
 from mixmerge.evaluation.backends import LiveBackend
@@ -25,6 +24,7 @@ from mixmerge.evaluation.judging.judge import Judge
 from mixmerge.evaluation.live import Compute, LiveModel
 from mixmerge.evaluation.lm_eval_tasks import LmEvalTask, Sample
 from mixmerge.evaluation.loading import load_tasks
+from mixmerge.evaluation.named_model import find_model
 from mixmerge.evaluation.numbers import estimate
 from mixmerge.evaluation.problems import TaskError
 from mixmerge.evaluation.results import Asked, Evaluation, Listener, Note, Scored, Skipped, TaskResult, check_out
@@ -74,16 +74,16 @@ def evaluate(
 ) -> Evaluation:
     """Scores of a model on tasks, with 95 % intervals, every answer, and where the data came from.
 
-    model: folder, or hub id; safetensors only, and no code of a model is run. tasks: a suite (`m3`), tasks of one
-    (`m3_gsm8k`), JSONL files, folders with lm-eval YAML, names lm-eval knows. prompt: style of the suite's prompts;
-    None: the tokenizer's chat template, or `alpaca` where it has none. data_dir: plain files of the suite's data; None:
-    installed packages and the hub. limit: items of each task, the first ones, >= 1. compute: dtype; None: the model's.
-    batch_size: answers at once, >= 1. allow_code_execution: whether programs the model writes are run, confined.
-    allow_code: whether task folders may bring Python code. judge: who compares answers. workers: programs or requests
-    to a judge at once. out: a JSON file for the result; overwrite: also where it exists.
+    model: folder, hub id, or either with `+adapter`; safetensors only, and no code of a model is run. tasks: a suite
+    (`m3`), tasks of one (`m3_gsm8k`), JSONL files, folders with lm-eval YAML, names lm-eval knows. prompt: style of the
+    suite's prompts; None: the tokenizer's chat template, or `alpaca` where it has none. data_dir: plain files of the
+    suite's data; None: installed packages and the hub. limit: items of each task, the first ones, >= 1. compute: dtype;
+    None: the model's. batch_size: answers at once, >= 1. allow_code_execution: whether programs the model writes are
+    run, confined. allow_code: whether task folders may bring Python code. judge: who compares answers. workers:
+    programs or requests to a judge at once. out: a JSON file for the result; overwrite: also where it exists.
 
     A task of a suite that needs what is not allowed is skipped where the suite is named, refused where it is named
-    itself. Raises TaskError, CheckpointError, LiveModelError, OutputError, MissingExtraError, BackendError.
+    itself. Raises TaskError, CheckpointError, PlanError, LiveModelError, OutputError, MissingExtraError, BackendError.
     """
     if out is not None:
         check_out(Path(out), overwrite=overwrite)
@@ -94,17 +94,18 @@ def evaluate(
     chosen, skipped = _selected(tasks, resources, listeners)
     folder = None if data_dir is None else Path(data_dir).expanduser()
     settings = Settings(prompt=asked or "raw", data_dir=folder, limit=limit, resources=resources)
-    checkpoint = _found(str(model), lambda: _opened(chosen, settings, allow_code))
-    style = _style(asked, checkpoint.folder, chosen)
-    entries = _opened(chosen, replace(settings, prompt=style), allow_code)
-    confined = _confined(chosen) if allow_code_execution else None
-    if confined is not None:
-        _tell(listeners, Note(f"programs of the model run behind walls: {confined}"))
-    live = LiveModel.load(checkpoint.folder, device=device, dtype=compute)
-    backend = LiveBackend(live, max_rows=batch_size)
-    results = tuple(_scored(backend, entry, limit, listeners) for entry in entries)
+    found = find_model(str(model))
+    if not found.is_whole:  # what is wrong with the tasks is told before its weights come
+        _opened(chosen, settings, allow_code)
+    with found.folder(lambda text: _tell(listeners, Note(text))) as place:
+        style = _style(asked, place, chosen)
+        entries = _opened(chosen, replace(settings, prompt=style), allow_code)
+        confined = _confined(chosen, listeners) if allow_code_execution else None
+        live = LiveModel.load(place, device=device, dtype=compute)
+        backend = LiveBackend(live, max_rows=batch_size)
+        results = tuple(_scored(backend, entry, limit, listeners) for entry in entries)
     done = Evaluation(
-        model=str(model), commit=None if checkpoint.origin is None else checkpoint.origin.commit,
+        model=str(model), commit=found.commit,
         parameters=sum(tensor.numel() for tensor in live.model.parameters()), prompt=style, limit=limit, device=device,
         compute=str(live.model.dtype).removeprefix("torch."), batch_size=batch_size,
         allowed=_allowed(resources, confined), versions=_versions(), skipped=tuple(skipped), tasks=results,
@@ -121,10 +122,13 @@ def _allowed(resources: Resources, confined: Confinement | None) -> dict[str, An
     return {"code_execution": resources.execute, "judge": judge, **walls_stood}
 
 
-def _confined(chosen: Sequence[str | TaskName]) -> Confinement | None:
-    """What programs of the model will run behind; None where no task runs any."""
-    runs = any("code_execution" in declared(name).needs for name in chosen if isinstance(name, TaskName))
-    return walls() if runs else None
+def _confined(chosen: Sequence[str | TaskName], listeners: Sequence[Listener]) -> Confinement | None:
+    """What programs of the model will run behind, which is told; None where no task runs any."""
+    if not any("code_execution" in declared(name).needs for name in chosen if isinstance(name, TaskName)):
+        return None
+    found = walls()
+    _tell(listeners, Note(f"programs of the model run behind walls: {found}"))
+    return found
 
 
 def _check_numbers(**numbers: int | None) -> None:
@@ -173,20 +177,6 @@ def _chosen(specs: Sequence[str], resources: Resources) -> tuple[list[str | Task
     if problems:
         raise TaskError(problems)
     return list(said), list(skipped.values())
-
-
-def _found(model: str, check: Callable[[], object]) -> Checkpoint:
-    """The model's safetensors, on this disk. check: called before weights are fetched. Raises CheckpointError."""
-    path = Path(model).expanduser()
-    if path.exists():
-        return open_checkpoint(path, model)
-    from mixmerge.checkpoint import hub  # huggingface_hub takes a second to import
-
-    found = hub.resolve(model)
-    if found.is_local:
-        return found
-    check()
-    return hub.download(found)
 
 
 def _style(asked: Style | None, folder: Path, chosen: Sequence[str | TaskName]) -> Style:

@@ -148,7 +148,7 @@ def _greedy_class() -> type[Any]:
     class GreedyLM(base):  # type: ignore[misc]
         """As lm-eval's own. codec: of the model. accepts, window: see `answers`. told: told of progress.
 
-        shortened: prompts of the last call that lost their beginning.
+        shortened: prompts that lost their beginning since it was last set to 0.
         """
 
         codec: Codec
@@ -164,7 +164,7 @@ def _greedy_class() -> type[Any]:
             prompts = self.codec.prompts([request.args[0] for request in requests])
             found = [""] * len(requests)
             cuts = zip(prompts, endings, strict=True)
-            self.shortened = sum(len(ids) > fitted(len(ids), end.limit, self.window)[0] for ids, end in cuts if end)
+            self.shortened += sum(len(ids) > fitted(len(ids), end.limit, self.window)[0] for ids, end in cuts if end)
             for ending in dict.fromkeys(endings):
                 numbers = [number for number, own in enumerate(endings) if own == ending]
                 texts = answers(
@@ -174,6 +174,11 @@ def _greedy_class() -> type[Any]:
                 for number, text in zip(numbers, texts, strict=True):
                     found[number] = text
             return found
+
+        def _loglikelihood_tokens(self, requests: Sequence[Any], *arguments: Any, **named: Any) -> Any:
+            lost = {asked[0] for asked, context, more in requests if len(context) + len(more) > self.max_length + 1}
+            self.shortened += len(lost)
+            return super()._loglikelihood_tokens(requests, *arguments, **named)
 
     return GreedyLM
 

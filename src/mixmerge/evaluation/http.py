@@ -21,9 +21,12 @@ from mixmerge.errors import Problem
 from mixmerge.evaluation.problems import BackendError, shorten
 
 TRIES: Final = 4
+LATE_TRIES: Final = 2  # where no answer came in time: the server may still be at work on the last one
 PAUSE: Final = 0.5  # seconds before the second try; doubled before each further one
 LONGEST_PAUSE: Final = 60.0  # seconds; a server may ask for more than ours, not for more than this
 MAX_ANSWER: Final = 50_000_000  # bytes
+MAX_REFUSAL: Final = 10_000  # bytes of a refusal that are read
+REASON: Final = 300  # characters of it that are told
 TRANSIENT: Final = (408, 409, 429, 500, 502, 503, 504)
 BROKEN: Final = (OSError, ValueError, http.client.HTTPException, RecursionError)
 """What no answer, half of one, one that is not HTTP, and one that is no JSON or too deep raise."""
@@ -42,17 +45,20 @@ class JsonServer:
         self.url = url
         self._key, self._timeout, self._pause = key, timeout, pause
 
-    def post(self, asked: Mapping[str, Any]) -> Any:
-        """The server's answer to `asked`, both as JSON. Raises BackendError where it has none, after `TRIES` tries."""
+    def post(self, asked: Mapping[str, Any], *, cure: str = "") -> Any:
+        """The server's answer to `asked`, both as JSON. Raises BackendError where it has none, after `TRIES` tries.
+
+        cure: what helps where a server refuses just this.
+        """
         body = json.dumps(asked).encode("utf-8")
         attempt = 1
         while True:
             try:
                 return self._once(body)
             except BROKEN as error:
-                if attempt == TRIES or not _transient(error):
-                    cure = "check address, model name and key, and that the server runs"
-                    raise BackendError(Problem("the server answers", self._told(error), self.url, cure)) from error
+                if attempt >= (LATE_TRIES if _is_late(error) else TRIES) or not _transient(error):
+                    told, way_out = self._told(error), _way_out(error, cure)
+                    raise BackendError(Problem("the server answers", told, self.url, way_out)) from error
                 pause = max(self._pause * 2 ** (attempt - 1), _wished(error))
             time.sleep(pause)
             attempt += 1
@@ -61,19 +67,19 @@ class JsonServer:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"}, method="POST")
         if self._key is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
+        until = time.monotonic() + self._timeout
         with opened(request, self._timeout) as response:
-            data = response.read(MAX_ANSWER + 1)
-        if len(data) > MAX_ANSWER:
-            raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
-        return json.loads(data)
+            return json.loads(_whole(response, until))
 
     def _told(self, error: Exception) -> str:
         """What happened; some servers quote the key they refuse."""
         if isinstance(error, urllib.error.HTTPError):
-            text = f"{error.code} {error.reason}: {_body(error).decode('utf-8', 'replace')}"
+            text = f"{error.code} {error.reason}: {_reason(_body(error))}"
+        elif _is_late(error):
+            text = f"no answer within {self._timeout:g} s"
         else:
             text = f"{type(error).__name__}: {error}"
-        return shorten(text.replace(self._key, "(the key)") if self._key else text)
+        return shorten(text.replace(self._key, "(the key)") if self._key else text, REASON)
 
 
 def opened(request: urllib.request.Request | str, timeout: float) -> Any:
@@ -104,10 +110,56 @@ class _Proxies(urllib.request.ProxyHandler):
         return None if is_here(req.full_url) else super().proxy_open(req, proxy, type)
 
 
+def _whole(response: Any, until: float) -> bytes:
+    """All that is answered. Raises ValueError where that is too much, TimeoutError where it takes too long."""
+    pieces, size = [], 0
+    while piece := response.read1(1 << 16):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_ANSWER:
+            raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("it goes on and on")
+    return b"".join(pieces)
+
+
+def _is_late(error: Exception) -> bool:
+    return isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+
+
+def _way_out(error: Exception, cure: str) -> str:
+    """What the person can do. cure: for what was asked."""
+    code = error.code if isinstance(error, urllib.error.HTTPError) else 0
+    if code in (401, 403):
+        return "check the key"
+    if code == 404:
+        return "check the address, which ends with the version as /v1, and the name of the model"
+    if code == 429 or _is_late(error):
+        return "send fewer requests at once, or give the server more time or room"
+    if 400 <= code < 500:
+        return cure or "ask as the server wants it: its own words tell what it does not take"
+    running = "check address, model name and key, and that the server runs"
+    return f"{cure}; {running}" if cure and code else running
+
+
+def _reason(body: bytes) -> str:
+    """The message in a refusal, wherever the server puts it; else all of it."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+        for _ in range(2):  # OpenAI: error.message; vLLM before 0.10: message; FastAPI: detail; TGI: error
+            found = next(found[name] for name in ("error", "message", "detail") if found.get(name))
+            if isinstance(found, str):
+                return found
+    except (ValueError, AttributeError, StopIteration, RecursionError):
+        pass
+    return text
+
+
 def _body(error: urllib.error.HTTPError) -> bytes:
     """The beginning of what a refusal says; nothing where the server breaks off."""
     try:
-        return error.read(1000)
+        return error.read(MAX_REFUSAL)
     except (OSError, http.client.HTTPException):
         return b""
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard, final
 
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
 from mixmerge.errors import nearest
+from mixmerge.evaluation.bounds import MAX_VALUES, values_in
 from mixmerge.evaluation.problems import Problems, shorten
 from mixmerge.evaluation.tasks import ChoiceItem, Item, TargetItem
 
@@ -26,10 +27,15 @@ def read_items(path: Path, problems: Problems) -> tuple[Item, ...]:
     """The items of a file in their order, blank lines left out. What is wrong is noted with file and line."""
     before = len(problems)
     data = _content(path, problems)
-    lines = data.split(b"\n")
-    if len(lines) > MAX_LINES + 1:
-        problems.add(f"a task has at most {MAX_LINES} lines", f"{len(lines)}", str(path), "use a part of it")
+    count = data.count(b"\n")
+    if count > MAX_LINES:
+        problems.add(f"a task has at most {MAX_LINES} lines", f"{count}", str(path), "use a part of it")
         return ()
+    if values_in(data) > MAX_VALUES:
+        found = f"up to {values_in(data)}"
+        problems.add(f"a task file has at most {MAX_VALUES} values", found, str(path), "use a part of it")
+        return ()
+    lines = data.split(b"\n")
     items = [
         item
         for number, line in enumerate(lines, 1)

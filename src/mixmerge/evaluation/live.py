@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal, final
+from typing import Any, Literal, final
 
 from mixmerge.checkpoint import from_torch_name
 from mixmerge.errors import Problem, extra_missing
@@ -18,9 +18,6 @@ from mixmerge.evaluation.problems import LiveModelError, shorten
 from mixmerge.sink import LiveTensor
 
 Compute = Literal["bfloat16", "float16", "float32"]
-
-_FAILURES: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, AssertionError)
-"""What transformers, tokenizers and torch raise for folders and devices they cannot use."""
 
 
 @final
@@ -56,7 +53,7 @@ class LiveModel:
                     output_loading_info=True,
                 )
             live = cls(model, _tokenizer(transformers, place), device=device)
-        except _FAILURES as error:
+        except Exception as error:  # whatever transformers, tokenizers, safetensors and torch make of a folder
             raise _unloadable(place, error) from error
         _check_complete(place, sorted(info["missing_keys"]))
         return live
@@ -81,7 +78,7 @@ class LiveModel:
                 settings = transformers.GenerationConfig.from_pretrained(place, local_files_only=True)
                 model.generation_config = settings
             return cls(model, _tokenizer(transformers, place), device=device)
-        except _FAILURES as error:
+        except Exception as error:  # whatever transformers, tokenizers, safetensors and torch make of a folder
             raise _unloadable(place, error) from error
 
     def tensors(self) -> Mapping[str, LiveTensor]:

@@ -6,12 +6,12 @@ scores in [0, 1]; it knows no tasks and no models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
 import numpy as np
-from scipy import stats
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Scores = Sequence[float] | Floats
@@ -47,23 +47,27 @@ def estimate(scores: Scores, *, seed: int = 0, level: float = LEVEL) -> Estimate
     values = _checked(scores)
     if np.isin(values, (0.0, 1.0)).all():
         return wilson(int(values.sum()), values.size, level=level)
-    return bootstrap(values, seed=seed, level=level)
+    return bootstrap(values, seed=seed, level=level, lowest=0.0)
 
 
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Estimate:
     """Wilson's score interval of a share (Wilson 1927), without continuity correction."""
+    from scipy import stats  # takes most of a second to import
+
     interval = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n)
 
 
-def bootstrap(values: Scores, *, seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES) -> Estimate:
-    """Percentile bootstrap of the mean (Efron 1979). values: any finite numbers in [-1, 1].
+def bootstrap(
+    values: Scores, *, seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES, lowest: float = -1.0
+) -> Estimate:
+    """Percentile bootstrap of the mean (Efron 1979). values: numbers in [lowest, 1].
 
     Where all values are equal, resampling says nothing; see `_all_equal`.
     """
-    array = _checked(values, lowest=-1.0)
+    array = _checked(values, lowest)
     if (array == array[0]).all():
-        return _all_equal(float(array[0]), array.size, level)
+        return _all_equal(float(array[0]), array.size, level, lowest)
     return _interval(float(array.mean()), resampled_means(array, seed=seed, resamples=resamples), array.size, level)
 
 
@@ -83,7 +87,7 @@ def objective(
     arrays = {task: _checked(values) for task, values in scores.items()}
     if len(arrays) == 1:
         return estimate(next(iter(arrays.values())), seed=seed, level=level)
-    return _stratified(arrays, weights, seed, level)
+    return _stratified(arrays, weights, seed, level, lowest=0.0)
 
 
 def objective_difference(
@@ -97,11 +101,13 @@ def objective_difference(
     """Objective of a minus objective of b on the same items: a paired bootstrap within each task."""
     assert a.keys() == b.keys(), "both were scored on the same tasks"
     pairs = {task: _pair(a[task], b[task]) for task in a}
-    return _stratified({task: first - second for task, (first, second) in pairs.items()}, weights, seed, level)
+    return _stratified({task: first - second for task, (first, second) in pairs.items()}, weights, seed, level, -1.0)
 
 
 def mcnemar(a: Scores, b: Scores) -> float:
     """Two-sided exact p-value that a and b are equally good on items scored 0 or 1 (McNemar 1947, exact)."""
+    from scipy import stats  # as above
+
     first, second = _pair(a, b)
     better, worse = int((first > second).sum()), int((first < second).sum())
     return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
@@ -132,18 +138,31 @@ def resampled_means(values: Floats, *, seed: int, resamples: int = RESAMPLES) ->
     return np.concatenate(parts) / values.size
 
 
-def _stratified(arrays: Mapping[str, Floats], weights: Mapping[str, float], seed: int, level: float) -> Estimate:
-    """Tasks have independent items: their resampled means add up, each from a stream of its own."""
+def widened(found: Estimate, others: Iterable[tuple[float, Estimate]]) -> Estimate:
+    """The interval of a sum of independent parts, where that of some (share of the sum, estimate) is known apart.
+
+    Distances from the mean add up in quadrature, each side by itself (Zou and Donner 2008, "Construction of confidence
+    limits about effect measures"). found: the sum, with the interval of all other parts.
+    """
+    parts = list(others)
+    below = math.hypot(max(found.mean - found.low, 0.0), *(share * (part.mean - part.low) for share, part in parts))
+    above = math.hypot(max(found.high - found.mean, 0.0), *(share * (part.high - part.mean) for share, part in parts))
+    return Estimate(found.mean, found.mean - below, found.mean + above, found.n)
+
+
+def _stratified(
+    arrays: Mapping[str, Floats], weights: Mapping[str, float], seed: int, level: float, lowest: float
+) -> Estimate:
+    """Tasks have independent items: their resampled means add up, each from a stream of its own.
+
+    Resampling says nothing of a task whose scores are all equal: it adds the width of `_all_equal`.
+    """
     if len(arrays) == 1:
-        return bootstrap(next(iter(arrays.values())), seed=seed, level=level)
+        return bootstrap(next(iter(arrays.values())), seed=seed, level=level, lowest=lowest)
     total = sum(weights[task] for task in arrays)
     shares = {task: weights[task] / total for task in arrays}
     n = sum(array.size for array in arrays.values())
     mean = sum(shares[task] * float(array.mean()) for task, array in arrays.items())
-    if all((array == array[0]).all() for array in arrays.values()):
-        bounds = {task: _all_equal(float(array[0]), array.size, level) for task, array in arrays.items()}
-        low = sum(shares[task] * bound.low for task, bound in bounds.items())
-        return Estimate(mean, low, sum(shares[task] * bound.high for task, bound in bounds.items()), n)
     seeds = np.random.SeedSequence(seed).generate_state(len(arrays), np.uint64)
     means = np.sum(
         [
@@ -152,16 +171,21 @@ def _stratified(arrays: Mapping[str, Floats], weights: Mapping[str, float], seed
         ],
         axis=0,
     )
-    return _interval(mean, means, n, level)
+    constant = [task for task, array in arrays.items() if (array == array[0]).all()]
+    if not constant:
+        return _interval(mean, means, n, level)
+    bounds = [(shares[task], _all_equal(float(arrays[task][0]), arrays[task].size, level, lowest)) for task in constant]
+    resampled = Estimate(mean, mean, mean, n) if len(constant) == len(arrays) else _interval(mean, means, n, level)
+    return widened(resampled, bounds)
 
 
-def _all_equal(value: float, n: int, level: float) -> Estimate:
+def _all_equal(value: float, n: int, level: float, lowest: float) -> Estimate:
     """n equal numbers: others may occur up to as often as would leave n draws without one with probability 1 - level.
 
-    These others may be as far away as numbers in [-1, 1] can be (Clopper and Pearson's bound for none of n).
+    These others may be as far away as numbers in [lowest, 1] can be (Clopper and Pearson's bound for none of n).
     """
     share = 1.0 - (1.0 - level) ** (1.0 / n)
-    return Estimate(value, value - share * (value + 1.0), value + share * (1.0 - value), n)
+    return Estimate(value, value - share * (value - lowest), value + share * (1.0 - value), n)
 
 
 def _interval(mean: float, means: Floats, n: int, level: float) -> Estimate:

@@ -24,10 +24,10 @@ class BackendError(MixmergeError, OSError):
     exit_code = 1
 
 
-def shorten(value: object) -> str:
+def shorten(value: object, longest: int = LONGEST) -> str:
     """`value` as Python writes it, cut to a length fit for a message."""
     text = repr(value)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+    return text if len(text) <= longest else text[:longest] + "..."
 
 
 @final

@@ -2,19 +2,20 @@
 
 `POST {url}/completions`, one request an item or choice, several at a time; the server batches them. Targets need
 nothing but text, nor do suite tasks, whose answers may be long. Choices need `echo` with `logprobs`, as vLLM and SGLang
-offer them.
+offer them; what their tokens say is read in `echo`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 import numpy as np
 
 from mixmerge.errors import Problem
 from mixmerge.evaluation.backends import Backend
+from mixmerge.evaluation.echo import Answer, count_of, counted, echo_of, spelled, text_of, total
 from mixmerge.evaluation.generation import matches
 from mixmerge.evaluation.greedy import ending_of
 from mixmerge.evaluation.http import PAUSE, JsonServer
@@ -23,8 +24,9 @@ from mixmerge.evaluation.problems import BackendError, TaskError, shorten
 from mixmerge.evaluation.tasks import AnyTask, ChoiceItem, Indices, Item, TargetItem
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-Answer = Mapping[str, Any]
-SCORES = "a server scores items of JSONL files, and suite tasks asked without a chat template"
+SCORES: Final = "a server scores items of JSONL files, and suite tasks asked without a chat template"
+_CHOICES: Final = "choices need a server that echoes prompts with logprobs (vLLM, SGLang); or use targets instead"
+_ADDRESS: Final = "check that the address is that of the API, such as http://localhost:8000/v1"
 _T = TypeVar("_T")
 
 
@@ -32,8 +34,9 @@ _T = TypeVar("_T")
 class OpenAIBackend(Backend):
     """url: up to and including the version, `http://localhost:8000/v1`. model: the name the server knows it by.
 
-    api_key: sent as a bearer token. workers: requests at a time. timeout: seconds for one answer. pause: seconds before
-    a failed request is tried again.
+    api_key: sent as a bearer token. workers: requests at a time. timeout: seconds for one answer: thousands of tokens
+    for several requests at a time take a server without a GPU many minutes. pause: seconds before a failed request is
+    tried again.
     """
 
     def __init__(
@@ -43,12 +46,13 @@ class OpenAIBackend(Backend):
         *,
         api_key: str | None = None,
         workers: int = 16,
-        timeout: float = 300.0,
+        timeout: float = 1800.0,
         pause: float = PAUSE,
     ) -> None:
         address = url.rstrip("/").removesuffix("/completions") + "/completions"
         self._server = JsonServer(address, key=api_key, timeout=timeout, pause=pause)
         self._model, self._workers = model, workers
+        self._counts: dict[str, int | None] = {}
 
     def score(self, task: AnyTask, indices: Sequence[int] | Indices) -> Floats:
         if isinstance(task, LmEvalTask):
@@ -84,16 +88,31 @@ class OpenAIBackend(Backend):
 
     def _log_likelihood(self, item: ChoiceItem, choice: str) -> float:
         prompt, whole = item.prompt.rstrip(), item.prompt + choice
-        asked = {"prompt": whole, "max_tokens": 1, "echo": True, "logprobs": 1}
-        return self._ask(asked, lambda answer: _sum(answer, whole, len(prompt)))
+
+        def read(answer: Answer) -> float:
+            echo = echo_of(answer, whole)
+            place = spelled(echo, whole, len(prompt)) or counted(echo, self._count(prompt))
+            return total(echo, *place)
+
+        return self._ask({"prompt": whole, "max_tokens": 1, "echo": True, "logprobs": 1}, read)
+
+    def _count(self, prompt: str) -> int | None:
+        """How many tokens the server makes of a prompt; None where it does not tell, or there is nothing to count."""
+        if prompt and prompt not in self._counts:
+            self._counts[prompt] = self._ask({"prompt": prompt, "max_tokens": 1}, count_of)
+        return self._counts.get(prompt)
 
     def _ask(self, asked: Mapping[str, Any], read: Callable[[Answer], _T]) -> _T:
-        answer = self._server.post({"model": self._model, "temperature": 0, **asked})
+        """What `read` finds in the answer. Raises BackendError where that is nothing."""
+        cure = _CHOICES if "echo" in asked else ""
+        answer = self._server.post({"model": self._model, "temperature": 0, **asked}, cure=cure)
         try:
-            return read(answer["choices"][0])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            rule, cure = "the server answers as OpenAI's completions do", _cure(asked)
-            raise BackendError(Problem(rule, shorten(answer), self._server.url, cure)) from error
+            return read(answer)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            rule, why = "the server answers as OpenAI's completions do", f"{type(error).__name__}: {error}"
+            raise BackendError(
+                Problem(rule, f"{why}, in {shorten(answer)}", self._server.url, cure or _ADDRESS)
+            ) from error
 
 
 @final
@@ -105,28 +124,4 @@ class _Writer:
 
 
 def _text(answer: Answer) -> str:
-    return str(answer["text"])
-
-
-def _sum(answer: Answer, whole: str, prompt: int) -> float:
-    """Log-likelihood of `whole` from character `prompt` on: of the tokens that reach into it.
-
-    Some servers count what they put before a text; the echoed tokens tell how much that is.
-    """
-    if whole not in str(answer["text"]):
-        raise ValueError("the prompt is not echoed")  # llama.cpp gives the log-likelihood of its own answer alone
-    found = answer["logprobs"]
-    shift = max(0, "".join(map(str, found["tokens"])).find(whole))
-    start, end = shift + prompt, shift + len(whole)
-    offsets, values = list(found["text_offset"]), list(found["token_logprobs"])
-    ends = [*offsets[1:], float("inf")]
-    parts = [value for begin, until, value in zip(offsets, ends, values, strict=True) if begin < end and until > start]
-    if not parts:
-        raise ValueError("the prompt is not echoed")
-    return sum(float(value) for value in parts if value is not None)
-
-
-def _cure(asked: Mapping[str, Any]) -> str:
-    if "echo" in asked:
-        return "choices need a server that echoes prompts with logprobs (vLLM, SGLang); or use targets instead"
-    return "check that the address is that of the API, such as http://localhost:8000/v1"
+    return text_of(answer["choices"][0])

@@ -10,6 +10,7 @@ import pytest
 
 from mixmerge.errors import MixmergeError
 from mixmerge.evaluation import TaskError
+from mixmerge.evaluation.attacks import examples
 from mixmerge.evaluation.attacks.examples import TASKS, Example, Examples, chosen, load_examples
 
 SENTENCES = [("a charming journey .", 1), ("bleak \" and 'desperate", 0), ("it 's café", 1), ("so so", 0)]
@@ -69,7 +70,7 @@ def test_the_published_sets() -> None:
     ("content", "told"),
     [
         ("sentence\tlabel\na\tb\tc\n", ("sst2_test.tsv:2", "3 cells")),
-        ("sentence\tlabel\na\t2\n", ("a label is 0 to 1", "'2'")),
+        ("sentence\tlabel\na\t2\n", ("a label is 0 to 1", "'2'", ", row 0")),
         ("sentence\tlabel\na\t-1\n", ("a label is 0 to 1", "hidden")),
         ("sentence\tlabel\n \t1\n", ("an example has a sentence",)),
         ("sentence\tlabel\n", ("at least one row",)),
@@ -82,6 +83,14 @@ def test_wrong_tables(tmp_path: Path, content: str, told: tuple[str, ...]) -> No
     with pytest.raises(TaskError) as caught:
         load_examples("sst2", tmp_path)
     assert all(text in str(caught.value) for text in told)
+
+
+def test_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sst2_test.tsv").write_text("sentence\tlabel\n" + "\n" * 50 + "a\t1\n")
+    assert len(load_examples("sst2", tmp_path).rows) == 1
+    monkeypatch.setattr(examples, "MAX_VALUES", 50)
+    with pytest.raises(TaskError, match="at most 50 values"):
+        load_examples("sst2", tmp_path)
 
 
 def test_missing_files_are_named_with_their_source(tmp_path: Path) -> None:
@@ -145,7 +154,6 @@ def test_prompts_of_the_tasks_can_be_attacked() -> None:
 
 
 def test_without_a_folder_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mixmerge.evaluation.attacks import examples
     from mixmerge.evaluation.suite.data import Source
 
     asked = []

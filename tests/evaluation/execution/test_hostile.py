@@ -63,6 +63,18 @@ def test_what_is_not_right_does_not_pass(source: str) -> None:
     assert found.detail
 
 
+@pytest.mark.parametrize(
+    ("source", "reason", "detail"),
+    [
+        ("os.kill(os.getpid(), 40)", "crashed", "ended by signal 40"),
+        ("os.close(4)\nos.write(3, b'loaded\\n')\nos._exit(0)", "failed", "left with status 0 before its end"),
+    ],
+    ids=["a signal without a name", "deaf to the supervisor"],
+)
+def test_an_odd_end_is_told_as_what_it_was(source: str, reason: str, detail: str) -> None:
+    assert outcome(f"import os\n{source}") == Outcome(False, reason, detail)  # type: ignore[arg-type]
+
+
 def test_what_is_right_passes() -> None:
     assert outcome(RIGHT) == Outcome(True, "passed", "")
 

@@ -6,7 +6,10 @@ import base64
 import contextlib
 import doctest
 import json
+import os
 import pickle
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -14,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixmerge.evaluation.execution import compare
-from mixmerge.evaluation.execution.jail import acts, frames, order
-from mixmerge.evaluation.scoring import code_text, packed_text, passing
+from mixmerge.evaluation.execution.jail import acts, census, frames, order
+from mixmerge.evaluation.scoring import code_text, packed_text
 
 BYTES = st.lists(st.binary(max_size=40), max_size=6)
 
@@ -124,8 +127,23 @@ def test_a_bomb_of_zeros_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             packed_text.unpacked(wrong)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/thread-self/children"), reason="this kernel lists no children")
+def test_children_are_found_with_and_without_the_kernels_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = str(os.getpid())
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
+        try:
+            assert str(child.pid) in census.children(own)
+            assert set(census.scanned(own)) == set(census.children(own))
+            assert census.scanned(str(child.pid)) == []
+        finally:
+            child.kill()
+    assert census.children("0x") == []
+    monkeypatch.setattr(census, "_LISTED", "/proc/none of that name")
+    assert census.children("0x") == census.scanned("0x") == []
+
+
 def test_examples_in_docstrings() -> None:
-    for module in (frames, packed_text, code_text, passing):
+    for module in (frames, packed_text, code_text):
         failed, tried = doctest.testmod(module)
         assert tried
         assert not failed

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.evaluation.execution import Calls, Checks, Confinement, Limits, Outcome, Program, Scripts, run_programs
+from mixmerge.evaluation.execution import (
+    Calls,
+    Checks,
+    Confinement,
+    Limits,
+    Outcome,
+    Program,
+    Scripts,
+    interpreter,
+    run_programs,
+)
 from mixmerge.evaluation.execution import confinement as module
 from mixmerge.evaluation.problems import TaskError
 
@@ -27,6 +37,15 @@ def test_outcomes_come_in_order_from_any_number_of_workers() -> None:
     once, twice = (run_programs(given, LIMITS, workers) for workers in (1, 3))
     assert [found.passed for found in once] == [True, False, False, True, False, False, True]
     assert once == twice
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_long_program_arrives_whole_however_slowly_its_interpreter_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger than a pipe holds, and asked after so often that nothing could be sent in between."""
+    monkeypatch.setattr(interpreter, "_LOOK", 0.001)
+    monkeypatch.setattr(interpreter, "_GRACE", 5.0)
+    (found,) = run_programs([Program(f"x = {'1' * 4000!r}\n" * 100, Checks("assert len(x) == 4000"))], LIMITS, 1)
+    assert found == Outcome(True, "passed")
 
 
 @pytest.mark.usefixtures("programs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import pickle
 import zlib
 from pathlib import Path
@@ -14,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixmerge.evaluation.execution import Calls, Limits, Scripts, run_programs, walls
+from mixmerge.evaluation.execution import Calls, Checks, Limits, Outcome, Program, Scripts, run_programs, walls
 from mixmerge.evaluation.problems import TaskError
 from mixmerge.evaluation.scoring.code_text import blocks, completed, last_block, program
-from mixmerge.evaluation.scoring.passing import item_scores, pass_at_k
 from mixmerge.evaluation.suite import _code, humaneval, livebench_coding, mbpp
 from mixmerge.evaluation.suite._task import Resources
 
@@ -25,33 +23,6 @@ MBPP = Path(__file__).parents[4] / "shared" / "data" / "mbpp.jsonl"
 ALLOWED = Resources(execute=True, workers=2, timeout=20.0)
 
 behind_walls = pytest.mark.skipif(bool(walls().missing), reason="this machine has no walls to run programs behind")
-
-
-# pass@k.
-
-
-@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
-def test_pass_at_k_is_the_published_product(given_: tuple[int, int, int]) -> None:
-    n, c, k = given_
-    product = 1.0 if n - c < k else 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
-    assert pass_at_k(n, c, k) == pytest.approx(product, abs=1e-12)
-    assert 0.0 <= pass_at_k(n, c, k) <= 1.0
-    assert pass_at_k(n, c, 1) == c / n
-    assert pass_at_k(n, c, n) == float(c > 0)
-
-
-def test_pass_at_k_is_unbiased() -> None:
-    """The mean over all ways to have answers right with chance p is 1 - (1 - p) ** k."""
-    n, k, p = 7, 3, 0.3
-    mean = sum(math.comb(n, c) * p**c * (1 - p) ** (n - c) * pass_at_k(n, c, k) for c in range(n + 1))
-    assert mean == pytest.approx(1 - (1 - p) ** k)
-    assert pass_at_k(10_000, 1, 5_000) == 0.5
-
-
-def test_too_few_answers_for_k() -> None:
-    assert item_scores([[True, False], [False, False]], 2) == [1.0, 0.0]
-    with pytest.raises(TaskError, match="pass@3 needs at least 3 answers an item"):
-        item_scores([[True, False]], 3)
 
 
 # Programs out of answers.
@@ -114,6 +85,8 @@ def test_program_without_a_prompt() -> None:
     assert program("MAX = 3\ndef f():\n    return MAX", "f").startswith("MAX")
     assert program("```\na = 1\n```\n```\ndef f(): pass\n```", "f") == "def f(): pass"
     assert blocks("```py\na\n```\nb\n  ```\nc") == ["a", "c"]
+    assert blocks("```\nx = 'a\fb\u2028c'\r\ny = 1\n```\n") == ["x = 'a\fb\u2028c'\ny = 1"]
+    assert blocks("```\nx = 1\n") == ["x = 1"]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +142,12 @@ def test_humaneval_broken_references_fail(problems: list[dict[str, Any]]) -> Non
 
 
 @behind_walls
-def test_pass_at_k_of_answers(problems: list[dict[str, Any]]) -> None:
+def test_pass_at_1_of_several_answers(problems: list[dict[str, Any]]) -> None:
     right, wrong = problems[0]["canonical_solution"], "    return None\n"
-    given_ = Resources(execute=True, workers=2, timeout=20.0, k=(2, 3))
+    given_ = Resources(execute=True, workers=2, timeout=20.0)
     assert humaneval.TASK.score_many is not None
     assert humaneval.TASK.score_many(problems[:2], [[right, wrong, wrong], [wrong] * 3], given_) == [
-        pytest.approx(2 / 3), 0.0
+        pytest.approx(1 / 3), 0.0
     ]  # fmt: skip
 
 
@@ -332,6 +305,13 @@ def test_livebench_refuses_other_forms(change: dict[str, Any], capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
+def test_hidden_tests_that_unpack_to_endless_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    livebench_coding.cases.cache_clear()
+    monkeypatch.setattr(livebench_coding, "MAX_VALUES", 3)
+    with pytest.raises(ValueError, match="hidden tests of more than 3 values"):
+        livebench_coding.TASK.select([ADD])
+
+
 @behind_walls
 def test_equal_answers_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
@@ -342,6 +322,25 @@ def test_equal_answers_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_code, "run_programs", counted)
     answer = ANSWERS[0][1]
-    given_ = Resources(execute=True, workers=2, timeout=20.0, k=(1,))
-    assert _code.scores([ADD], [[answer] * 5], given_, livebench_coding.program, _code.GIB) == [1.0]
+    given_ = Resources(execute=True, workers=2, timeout=20.0)
+    score_many = _code.scorer(livebench_coding.program, _code.GIB)
+    assert score_many([ADD], [[answer] * 5], given_) == [1.0]
     assert seen == [1]
+
+
+@behind_walls
+def test_programs_of_a_few_rows_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden tests of contests are megabytes each."""
+    seen: list[int] = []
+
+    def counted(programs: Any, limits: Limits, workers: int) -> list[Outcome]:
+        seen.append(len(programs))
+        return [Outcome("right" in program.source, "passed") for program in programs]
+
+    monkeypatch.setattr(_code, "run_programs", counted)
+    monkeypatch.setattr(_code, "ROUNDS", 1)
+    given_ = Resources(execute=True, workers=2)
+    score_many = _code.scorer(lambda row, answer: Program(f"{row['n']} {answer}", Checks("")), _code.GIB)
+    answers = [["right"], ["wrong"], ["right", "wrong"], ["wrong"], ["right"]]
+    assert score_many([{"n": n} for n in range(5)], answers, given_) == [1.0, 0.0, 0.5, 0.0, 1.0]
+    assert seen == [2, 3, 1]

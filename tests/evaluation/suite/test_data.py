@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mixmerge.checkpoint.strict_json import parse_json
 from mixmerge.evaluation import TaskError
+from mixmerge.evaluation.bounds import values_in
 from mixmerge.evaluation.suite import DataFile, SuiteTask, formats
 from mixmerge.evaluation.suite.data import load
 
@@ -117,7 +122,8 @@ BROKEN: list[tuple[str, bytes, str]] = [
     ("tsv", b"question\tanswer\na\tb\tc\n", r"3 and 2(?s:.)*rows.tsv:2"),
     ("tsv", b'question\tanswer\n"a\tb\n', r"cells quoted(?s:.)*rows.tsv:"),
     ("csv", b"question,reply\na,b\n", r"no answer among question, reply"),
-    ("csv", b"question,answer\n\xff,b\n", r"byte 16 is not"),
+    ("csv", b"question,answer\n\xff,b\n", r"UTF-8(?s:.)*xff' is not(?s:.)*rows.csv:1 or after"),
+    ("csv", b"question,answer,answer\na,b,c\n", r"different names(?s:.)*'answer' twice(?s:.)*rows.csv:1"),
 ]
 
 
@@ -162,6 +168,52 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         load({"t": task()}, tmp_path)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "json", "tsv", "csv"])
+def test_values_are_counted_before_they_are_made(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "MAX_VALUES", 50)
+    path = write(tmp_path / f"rows.{ending}", ROWS)
+    assert len(load({"t": task()}, tmp_path)["t"].rows) == 2
+    write(path, ROWS * 20)
+    with pytest.raises(TaskError, match=r"at most 50 values(?s:.)*up to"):
+        load({"t": task()}, tmp_path)
+
+
+def test_what_is_parsed_at_once_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "MAX_PIECE", 100)
+    monkeypatch.setitem(formats._FORMATS, "json", replace(formats._FORMATS["json"], bytes=100))
+    write(tmp_path / "rows.json", ROWS)
+    with pytest.raises(TaskError, match=r"at most 100 bytes(?s:.)*one object a line into a .jsonl file"):
+        load({"t": task()}, tmp_path)
+    write(tmp_path / "rows.jsonl", [*ROWS, {**ROWS[0], "answer": "x" * 100}])
+    with pytest.raises(TaskError, match=r"a line has at most 100 bytes(?s:.)*rows.jsonl:5"):
+        load({"t": task()}, tmp_path)
+
+
+HOSTILE = {
+    "lists": "[" + "[]," * 50_000 + "0]",
+    "objects": "[" + "{}," * 50_000 + "0]",
+    "names": "[" + '{"":0},' * 50_000 + "0]",
+    "new names": json.dumps([{f"{n:x}": n} for n in range(50_000)], separators=(",", ":")),
+    "one object": json.dumps({f"{n:x}": "ab" for n in range(50_000)}, separators=(",", ":")),
+    "numbers": "[" + "1e9," * 50_000 + "0]",
+    "texts": "[" + '"ab",' * 50_000 + '""]',
+    "an emoji among many": json.dumps(["\U0001f600" + "x" * 500_000], ensure_ascii=False),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_memory_is_bounded_by_values_and_characters(text: str) -> None:
+    """What the limits promise: 150 bytes a value, and four of each character, decoded and again where it is kept."""
+    data = text.encode()
+    tracemalloc.start()
+    try:
+        parse_json(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 150 * values_in(data) + 8 * len(data) + 10_000
+
+
 def test_rows_of_another_form_are_told(tmp_path: Path) -> None:
     def select(rows: list[Any]) -> list[Any]:
         raise ValueError("no #### in row 0")
@@ -186,6 +238,8 @@ def test_a_package_that_ships_the_data(tmp_path: Path, monkeypatch: pytest.Monke
     for data_dir in (None, tmp_path):
         (source,) = load({"t": task(shipped)}, data_dir)["t"].sources
         assert (source.kind, source.place, source.version, source.rows) == ("package", "some-rows", "1.2", 2)
+    shutil.rmtree(info)  # a checkout that happens to be on the path
+    assert load({"t": task(shipped)}, None)["t"].sources[0].version is None
 
 
 class Hub:

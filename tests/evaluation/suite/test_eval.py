@@ -15,6 +15,8 @@ import pytest
 
 import mixmerge
 from evaluation.conftest import bytes_tokenizer, llama, save
+from evaluation.test_lm_eval import CHOICE
+from evaluation.test_lm_eval import folder as yaml_task
 from mixmerge.errors import CheckpointError, OutputError
 from mixmerge.evaluation import LiveBackend, LiveModel, LmEvalTask, TaskError, load_tasks, suite
 from mixmerge.evaluation.greedy import Ending, answers, fitted, wrap
@@ -256,6 +258,19 @@ def test_short_windows_are_told(model: Path, tmp_path: Path) -> None:
     assert (done.prompt, done.tasks[0].shortened) == ("raw", 1)
 
 
+def test_short_windows_are_told_of_the_task_whose_prompts_they_cut(model: Path, tmp_path: Path) -> None:
+    """lm-eval cuts the prompts of choices too, and says so to nobody."""
+    rows = [{"question": question, "answer": "#### 1"} for question in ("1?", "fox " * 300)]
+    (tmp_path / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = []
+    for name, prompts in (("cut", ["dog", "dog " * 600]), ("whole", ["dog"])):
+        (tmp_path / name).mkdir()
+        items = [{"prompt": prompt, "choices": [" a", " b"], "answer": 0} for prompt in prompts]
+        tasks.append(str(yaml_task(tmp_path / name / "t", items, CHOICE, name)))
+    done = mixmerge.evaluate(model, ["m3_gsm8k", *tasks], data_dir=tmp_path, prompt="raw")
+    assert [(task.name, task.shortened) for task in done.tasks] == [("m3_gsm8k", 1), ("cut", 1), ("whole", 0)]
+
+
 @pytest.fixture
 def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model is loaded."""
@@ -344,16 +359,19 @@ def test_a_task_of_the_suite_as_an_objective(data: Path, monkeypatch: pytest.Mon
     assert open_tasks(named("m3_gsm8k"), Settings(data_dir=data, resources=allowed))[0].task.name == "m3_gsm8k"
 
 
-def test_weights_are_fetched_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unloadable: None) -> None:
+def test_weights_are_fetched_last(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unloadable: None
+) -> None:
     """A hub model's headers are looked at; what is wrong with the data is told before its weights come."""
-    from types import SimpleNamespace
-
-    from mixmerge.checkpoint import hub
+    from mixmerge.checkpoint import hub, open_checkpoint
 
     def download(remote: Any) -> Any:
         raise AssertionError("weights were fetched")
 
-    monkeypatch.setattr(hub, "resolve", lambda model: SimpleNamespace(is_local=False, folder=tmp_path))
+    remote = open_checkpoint(model, "owner/name")
+    remote.weights_here = False
+    monkeypatch.setattr(hub, "resolve", lambda *given, **named: remote)
+    monkeypatch.setattr(hub, "fetch_small", lambda found: None)
     monkeypatch.setattr(hub, "download", download)
     with pytest.raises(TaskError, match="the data folder holds the data of m3_gsm8k"):
         mixmerge.evaluate("owner/name", ["m3_gsm8k"], data_dir=tmp_path)

@@ -170,19 +170,38 @@ def test_hostile_expressions_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 8 * len(HOSTILE)
 
 
-def test_a_process_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", ["import sys; sys.stdin.read()", "import nothing_of_that_name"])
+def test_a_process_that_cannot_start_is_told_and_no_answer_is_wrong_for_it(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
-    def silent() -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-        started.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
+    def broken() -> subprocess.Popen[bytes]:
+        pipe, words = subprocess.PIPE, [sys.executable, "-c", code]
+        started.append(subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0))
         return started[-1]
 
-    monkeypatch.setattr(equivalence, "_started", silent)
-    worker = Worker(seconds=0.2)
-    assert worker.ask("1", "1") is False
-    assert worker.ask("1", "1") is False
-    assert [process.poll() for process in started] == [-9, -9]
+    monkeypatch.setattr(equivalence, "_started", broken)
+    worker = Worker(seconds=0.5)
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"not ready after 0\.5 s"):
+            worker.ask("1", "1")
+    assert all(process.poll() is not None for process in started)
+
+
+def test_a_stricter_limit_of_the_machine_stands() -> None:
+    """As on macOS, where there is none of address space, or under `ulimit`: the process starts all the same."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, before[1]))
+        equivalence_worker._limit(resource.RLIMIT_CORE, 1 << 62)
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        assert hard == before[1]
+        assert soft in (1 << 62, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 def test_parts_of_the_test_set(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 import xxhash
 
 from mixmerge.errors import Problem, nearest
+from mixmerge.evaluation.bounds import MAX_VALUES, values_of
 from mixmerge.evaluation.loading import SUFFIX, load_task
 from mixmerge.evaluation.problems import Problems, TaskError, shorten
 from mixmerge.evaluation.suite._task import DataFile
@@ -135,7 +136,11 @@ def _published(name: str, task: Published, data_dir: Path | None) -> Examples:
             rows = _table(path, problems) if path.suffix == ".tsv" else read_rows(path, COLUMNS, problems)
             source = Source("file", str(path), task.hub.config, task.hub.split, None, len(rows), digest(rows))
             parts.append((rows, source))
-    examples = [_example(row, len(task.labels), source, problems) for rows, source in parts for row in rows]
+    examples = [
+        _example(row, len(task.labels), f"{source.place}, row {number}", problems)
+        for rows, source in parts
+        for number, row in enumerate(rows)
+    ]
     problems.raise_if_any()
     rows_ = tuple(one for one in examples if one is not None)
     return Examples(name, task.labels, task.prompt, rows_, tuple(source for _, source in parts))
@@ -160,6 +165,9 @@ def _table(path: Path, problems: Problems) -> list[dict[str, Any]]:
         if path.stat().st_size > MAX_BYTES:
             problems.add(f"a data file has at most {MAX_BYTES} bytes", "more", str(path), "use a part of it")
             return []
+        if values_of(path, b"\t\n") > MAX_VALUES:
+            problems.add(f"a data file has at most {MAX_VALUES} values", "more", str(path), "use a part of it")
+            return []
         lines = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except OSError as error:
         problems.add("a data file can be read", error.strerror or str(error), str(path), "check path and permissions")
@@ -170,11 +178,12 @@ def _table(path: Path, problems: Problems) -> list[dict[str, Any]]:
     header = lines[0].split("\t") if lines else []
     named = all(column in header for column in COLUMNS)
     columns = header if named else ["source", "label", "mark", "sentence"]
+    places = {column: columns.index(column) for column in COLUMNS}
     rows = []
     for number, line in enumerate(lines[named:], 1 + named):
         cells = line.split("\t")
         if len(cells) == len(columns) and line.strip():
-            rows.append({column: dict(zip(columns, cells, strict=True))[column] for column in COLUMNS})
+            rows.append({column: cells[place] for column, place in places.items()})
         elif line.strip():
             cure = f"a header with {' and '.join(COLUMNS)}, or {_COLA} cells a line as in CoLA"
             problems.add("a line has a cell for every column", f"{len(cells)} cells", f"{path}:{number}", cure)
@@ -183,14 +192,14 @@ def _table(path: Path, problems: Problems) -> list[dict[str, Any]]:
     return rows
 
 
-def _example(row: Mapping[str, Any], labels: int, source: Source, problems: Problems) -> Example | None:
+def _example(row: Mapping[str, Any], labels: int, place: str, problems: Problems) -> Example | None:
     label, sentence = str(row["label"]).strip(), row["sentence"]
     if not isinstance(sentence, str) or not sentence.strip():
-        problems.add("an example has a sentence", shorten(sentence), source.place, "remove the row")
+        problems.add("an example has a sentence", shorten(sentence), place, "remove the row")
         return None
     if label not in map(str, range(labels)):
         cure = "use the set whose labels are published: -1 stands for a hidden one"
-        problems.add(f"a label is 0 to {labels - 1}", shorten(label), source.place, cure)
+        problems.add(f"a label is 0 to {labels - 1}", shorten(label), place, cure)
         return None
     return Example(sentence.strip(), int(label))
 

@@ -14,9 +14,6 @@ from typing import Any, Final, final
 from mixmerge.errors import Problem, extra_missing
 from mixmerge.evaluation.problems import LiveModelError, shorten
 
-_FAILURES: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, AssertionError)
-"""What transformers, tokenizers and torch raise for folders they cannot use."""
-
 _STARTS: Final = ("Ġ", "▁")  # a token that begins a word, in byte-level and in SentencePiece vocabularies
 _GOES_ON: Final = "##"  # a token that goes on with one, in WordPiece vocabularies
 
@@ -51,7 +48,7 @@ class MaskedLM:
         encoded = self._tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
         offsets = encoded.pop("offset_mapping")[0].tolist()
         places = [at for at, (start, end) in enumerate(offsets) if end > max(start, span[0]) and start < span[1]]
-        if not places or len(offsets) > _window(self._model):
+        if not places or len(offsets) > _window(self._model, self._tokenizer):
             return []
         with torch.inference_mode():
             scores = self._model(**encoded).logits[0, places].float().log_softmax(dim=-1)
@@ -95,7 +92,9 @@ class Encoder:
         return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
 
     def _vector(self, text: str) -> Any:
-        encoded = self._tokenizer(text, truncation=True, max_length=_window(self._model), return_tensors="pt")
+        encoded = self._tokenizer(
+            text, truncation=True, max_length=_window(self._model, self._tokenizer), return_tensors="pt"
+        )
         return self._model(**encoded).last_hidden_state[0].float().mean(dim=0)
 
 
@@ -115,8 +114,10 @@ def _best(places: Sequence[Sequence[tuple[float, int]]], count: int) -> list[tup
     return [ids for _, ids in found]
 
 
-def _window(model: Any) -> int:
-    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+def _window(model: Any, tokenizer: Any) -> int:
+    """Tokens it can look at: RoBERTa and its kin have two positions that no token may take."""
+    positions = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+    return min(positions, int(tokenizer.model_max_length))
 
 
 def _loaded(folder: Path, kind: str) -> tuple[Any, Any]:
@@ -132,7 +133,7 @@ def _loaded(folder: Path, kind: str) -> tuple[Any, Any]:
             folder, use_safetensors=True, output_loading_info=True, dtype="auto", **local
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, **local)
-    except _FAILURES as error:
+    except Exception as error:  # whatever transformers, tokenizers, safetensors and torch make of a folder
         rule, cure = "transformers can load the model", "a folder with config, tokenizer and safetensors weights"
         raise LiveModelError(Problem(rule, shorten(f"{type(error).__name__}: {error}"), str(folder), cure)) from error
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)

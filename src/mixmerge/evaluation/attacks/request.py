@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, final
 
-from mixmerge.checkpoint import Checkpoint
-from mixmerge.checkpoint.hub import resolve
 from mixmerge.errors import MissingExtraError, MixmergeError, nearest
 from mixmerge.evaluation.attacks.examples import SEED, Example, Examples, chosen, load_examples
 from mixmerge.evaluation.attacks.table import ATTACKS, Attack
 from mixmerge.evaluation.attacks.words import PLACEHOLDER, Template, attackable, template
 from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.live import Compute
+from mixmerge.evaluation.named_model import NamedModel, find_model
 from mixmerge.evaluation.problems import Problems, shorten
 from mixmerge.evaluation.results import check_out
 
@@ -61,7 +60,7 @@ class Prepared:
     """
 
     attack: Attack
-    checkpoints: tuple[Checkpoint, ...]
+    models: tuple[NamedModel, ...]
     data: Examples
     prompt: Template
     stays: tuple[str, ...]
@@ -79,7 +78,7 @@ def prepared(request: Request) -> Prepared:
     _check_numbers(request, problems)
     if request.out is not None:
         _found(partial(check_out, request.out, overwrite=request.overwrite), problems)
-    checkpoints = [_found(partial(resolve, model), problems) for model in request.models]
+    named = [_found(partial(find_model, model), problems) for model in request.models]
     data = _found(lambda: load_examples(request.task, request.data_dir), problems)
     stays = (*(data.labels if data is not None else ()), *request.protect)
     if attack is None or data is None:
@@ -93,7 +92,7 @@ def prepared(request: Request) -> Prepared:
     assert prompt is not None, "checked, or told"
     rows: tuple[Example, ...] = chosen(data, request.limit, request.examples_seed)
     taken = Examples(data.task, data.labels, data.prompt, rows, data.sources)
-    models = tuple(found for found in checkpoints if found is not None)
+    models = tuple(found for found in named if found is not None)
     return Prepared(attack, models, taken, prompt, stays, request.seeds if attack.drawn else (None,))
 
 

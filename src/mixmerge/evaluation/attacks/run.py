@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, final
 
-from mixmerge.checkpoint import Checkpoint
-from mixmerge.checkpoint.hub import download
 from mixmerge.evaluation.attacks.bertattack import SIMILARITY, BertAttack
 from mixmerge.evaluation.attacks.classify import Classifier
 from mixmerge.evaluation.attacks.examples import SEED
@@ -24,6 +22,7 @@ from mixmerge.evaluation.attacks.results import AttackReport, AttackResult, Atta
 from mixmerge.evaluation.attacks.search import Ask, Search, Victim
 from mixmerge.evaluation.attacks.table import Find
 from mixmerge.evaluation.live import Compute, LiveModel
+from mixmerge.evaluation.named_model import NamedModel
 from mixmerge.evaluation.numbers import estimate, spread
 
 LIBRARIES: Final = ("mixmerge", "torch", "transformers", "tokenizers", "numpy")
@@ -67,13 +66,13 @@ def attack(
 ) -> AttackReport:
     """Look for a wording of the prompt under which each model is right less often, and tell how much it loses.
 
-    models: folders or hub ids, each attacked by itself, all on the same examples. task: sst2, cola or a JSONL file of
-    choices. attack: a name of `ATTACKS`. data_dir: a folder of plain files for sst2 and cola; None: the hub. limit: of
-    examples, >= 1, None: all. queries: prompts one search may look at beside the clean one. seeds: one search each, for
-    attacks that draw. examples_seed: which examples. prompt_text: holds `{content}` once; None: the task's own.
-    protect: words that stay, beside labels and function words. masked_lm: folder, for bertattack. sentence_encoder:
-    folder, for bertattack; None: meaning is not compared. compute: None computes in the type a model's config names.
-    out: a file for the report's JSON; one that exists is replaced with `overwrite` only.
+    models: folders or hub ids, or such with `+adapter`, each attacked by itself, all on the same examples. task: sst2,
+    cola or a JSONL file of choices. attack: a name of `ATTACKS`. data_dir: plain files of sst2 and cola; None: the hub.
+    limit: of examples, >= 1, None: all. queries: prompts one search may look at beside the clean one. seeds: one search
+    each, for attacks that draw. examples_seed: which examples. prompt_text: holds `{content}` once; None: the task's
+    own. protect: words that stay, beside labels and function words. masked_lm: folder, for bertattack.
+    sentence_encoder: folder, for bertattack; None: meaning is not compared. compute: None computes in the type a
+    model's config names. out: a file for the report's JSON; one that exists is replaced with `overwrite` only.
 
     Raises TaskError with everything wrong before a weight is read; LiveModelError, MissingExtraError, OutputError.
     """
@@ -85,7 +84,7 @@ def attack(
     )  # fmt: skip
     ready = prepared(request)
     find = _finder(request, ready)
-    results = tuple(_on_model(checkpoint, request, ready, find, listeners) for checkpoint in ready.checkpoints)
+    results = tuple(_on_model(model, request, ready, find, listeners) for model in ready.models)
     report = _report(request, ready, results)
     if request.out is not None:
         report.write(request.out)
@@ -110,17 +109,17 @@ def attack_model(
 
 
 def _on_model(
-    checkpoint: Checkpoint, request: Request, ready: Prepared, find: Find, listeners: Sequence[Listener]
+    model: NamedModel, request: Request, ready: Prepared, find: Find, listeners: Sequence[Listener]
 ) -> AttackResult:
-    local = checkpoint if checkpoint.is_local else download(checkpoint)
-    live = LiveModel.load(local.folder, device=request.device, dtype=request.compute)
-    ask = _watched(checkpoint.label, Classifier(live, ready.data.rows, ready.data.labels), listeners)
-    began = time.perf_counter()
-    runs, clean, evaluations = attack_model(ask, find, ready, request.queries)
+    with model.folder(lambda _: None) as folder:
+        live = LiveModel.load(folder, device=request.device, dtype=request.compute)
+        ask = _watched(model.name, Classifier(live, ready.data.rows, ready.data.labels), listeners)
+        began = time.perf_counter()
+        runs, clean, evaluations = attack_model(ask, find, ready, request.queries)
     drops = [run.pdr.value for run in runs if run.pdr is not None]
     return AttackResult(
-        model=checkpoint.label,
-        commit=None if checkpoint.origin is None else checkpoint.origin.commit,
+        model=model.name,
+        commit=model.commit,
         clean=estimate(clean),
         runs=runs,
         attacked=spread([run.attacked.mean for run in runs]),

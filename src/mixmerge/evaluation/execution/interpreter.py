@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 import uuid
@@ -86,34 +87,35 @@ def ask(
 
 
 def _exchange(message: bytes, folder: str, patience: float, stop: threading.Event) -> tuple[bytes, str]:
-    """(what the keeper wrote, what it complained of)."""
+    """(what the keeper wrote, what it complained of).
+
+    The message is a file without a name: through a pipe, `communicate` would not go on with it after a time-out.
+    """
     command = [sys.executable, *_FLAGS, "-c", _START, _PLACE, folder]  # the folder: for readers of process lists
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=_environment(folder),
-        start_new_session=True,
-    ) as keeper:
-        try:
-            told = _told(keeper, message, time.monotonic() + patience, stop)
-        finally:
-            _end(keeper)
+    with tempfile.TemporaryFile() as order:
+        order.write(message)
+        order.seek(0)
+        with subprocess.Popen(
+            command,
+            stdin=order,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        ) as keeper:
+            try:
+                told = _told(keeper, time.monotonic() + patience, stop)
+            finally:
+                _end(keeper)
     return (told[0], told[1].decode("utf-8", "replace")) if told else (b"", f"no answer in {patience:g} s")
 
 
-def _told(
-    keeper: subprocess.Popen[bytes], message: bytes, until: float, stop: threading.Event
-) -> tuple[bytes, bytes] | None:
+def _told(keeper: subprocess.Popen[bytes], until: float, stop: threading.Event) -> tuple[bytes, bytes] | None:
     """What it wrote and complained of; None where that takes too long, or is wanted no more."""
-    given: bytes | None = message
     while not stop.is_set() and time.monotonic() < until:
-        try:
-            return keeper.communicate(given, _LOOK)
-        except subprocess.TimeoutExpired:
-            given = None  # the rest of the message is on its way
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return keeper.communicate(timeout=_LOOK)
     return None
 
 

@@ -30,7 +30,7 @@ def blocks(answer: str) -> list[str]:
     """
     found: list[str] = []
     inside: list[str] | None = None
-    for line in answer[:MAX_TEXT].splitlines():
+    for line in _plain_lines(answer).removesuffix("\n").split("\n"):  # a form feed ends no line of Python
         if not line.lstrip().startswith(_FENCE):
             if inside is not None:
                 inside.append(line)

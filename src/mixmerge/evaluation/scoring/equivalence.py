@@ -18,9 +18,11 @@ from importlib import util
 from pathlib import Path
 from typing import Final, final
 
-from mixmerge.errors import extra_missing
+from mixmerge.errors import Problem, extra_missing
+from mixmerge.evaluation.problems import TaskError
 
-MAX_LATEX: Final = 1_000  # characters of an answer; longer ones are equal only as texts
+MAX_LATEX: Final = 1_000  # characters; longer answers and references are equal only as texts
+PROGRAM: Final = Path(__file__).with_name("equivalence_worker.py")
 READY: Final = b"ready\n"
 LONGEST: Final = 64  # bytes that are read at once; a line is shorter
 SECONDS: Final = 60.0  # by the clock, should the process neither answer nor be ended by its own limits
@@ -35,7 +37,7 @@ def same(reference: str, answer: str) -> bool:
     wanted, given = spelled(reference), spelled(answer)
     if wanted == given and wanted:
         return True
-    if not wanted or not given or len(answer) > MAX_LATEX:
+    if not wanted or not given or max(len(answer), len(reference)) > MAX_LATEX:
         return False
     return _worker().ask(reference, answer)
 
@@ -79,18 +81,29 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, reference: str, answer: str) -> bool:
-        """Whether math-verify finds them equal; False where it fails or reaches its limits."""
+        """Whether math-verify finds them equal; False where it fails or reaches its limits.
+
+        Raises TaskError where the process cannot be started: nothing could be compared then.
+        """
+        if self._process is None:
+            self._start()
         found = self._answer(json.dumps([reference, answer]).encode() + b"\n")
         if found is None:
             self.close()
         return found == b"true\n"
 
+    def _start(self) -> None:
+        self._process = _started()
+        if _line(self._process, self._seconds) == READY:
+            return
+        self.close()
+        found = f"it ended, or was not ready after {self._seconds:g} s"
+        rule, cure = "the process that compares mathematical answers starts", "see what `import math_verify` says"
+        raise TaskError(Problem(rule, found, PROGRAM.name, f"{cure}; or leave m3_math out"))
+
     def _answer(self, question: bytes) -> bytes | None:
         """The process's line; None where there is none."""
-        if self._process is None:
-            self._process = _started()
-            if _line(self._process, self._seconds) != READY:
-                return None
+        assert self._process is not None, "started before"
         assert self._process.stdin is not None, "asked through a pipe"
         try:
             self._process.stdin.write(question)
@@ -111,7 +124,7 @@ class Worker:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("equivalence_worker.py"))]
+    words = [sys.executable, "-P", "-W", "ignore", str(PROGRAM)]
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
 
 

@@ -7,6 +7,7 @@ math-verify; it knows no tasks. Not imported, but run as a program by `equivalen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -36,16 +37,23 @@ def _library() -> Any:
     return import_module("math_verify")
 
 
+def _limit(kind: int, value: int) -> None:
+    """Set a limit, or leave the stricter one there is; macOS has none of address space."""
+    ceiling = resource.getrlimit(kind)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (value if ceiling == resource.RLIM_INFINITY else min(value, ceiling), ceiling))
+
+
 def main() -> None:
     """Say `ready`, then answer until the other side closes the pipe."""
     _library()  # takes a second
     logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
     print("ready", flush=True)
     for line in sys.stdin:
         reference, answer = json.loads(line)
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + SECONDS, resource.RLIM_INFINITY))
+        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + SECONDS)
         try:
             found = equal(reference, answer)
         except (Exception, RecursionError, MemoryError):  # whatever sympy makes of a stranger's expression

@@ -60,8 +60,6 @@ class Resources:
     """Seconds for one program of a model, > 0."""
     judge: Judge | None = None
     """Who compares answers (judging: `ServerJudge`, `AlpacaEvalJudge`); None: nobody."""
-    k: tuple[int, ...] = (1,)
-    """The k of pass@k, rising; an item's score is pass@k of the first one."""
 
 
 @final

@@ -134,7 +134,7 @@ def _part(
     if data.package is not None and (folder := _package_folder(data.package)) is not None:
         assert data.read is not None, "a package has a reader"
         rows = data.read(folder)
-        return rows, _source("package", data.package, data, metadata.version(data.package), rows)
+        return rows, _source("package", data.package, data, _version(data.package), rows)
     return None if local else from_hub(name, data, problems, parts)
 
 
@@ -156,6 +156,14 @@ def _source(
 ) -> Source:
     other = dict(data.stand_ins).get(Path(place).name)
     return Source(kind, place, data.config, data.split, version, len(rows), digest(rows), other)
+
+
+def _version(package: str) -> str | None:
+    """Of an installed package; None for a folder of its name that was never installed, as a checkout."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _package_folder(package: str) -> Path | None:

@@ -1,22 +1,24 @@
 """Plain files of rows: JSON lines, JSON, Parquet, and text tables with tabs or commas, read whole and bounded.
 
-Files come from strangers: what is wrong is noted with its file and line, nothing is guessed. It knows formats and
-columns; it knows no tasks.
+Files come from strangers: what is wrong is noted with its file and line, nothing is guessed. A file of MAX_BYTES takes
+at most 4 GB of memory, whatever is in it: 1.5 GB for MAX_VALUES values, and four bytes a character of their texts,
+which one emoji can cost each character of a text; plain text takes one. It knows formats and columns, and no tasks.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, final
 
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
 from mixmerge.errors import extra_missing
+from mixmerge.evaluation.bounds import JSON_MARKS, MAX_VALUES, values_of
 from mixmerge.evaluation.problems import Problems, shorten
 
 Row = dict[str, Any]
@@ -24,13 +26,9 @@ Row = dict[str, Any]
 MAX_BYTES: Final = 500_000_000
 MAX_ROWS: Final = 1_000_000
 MAX_CELL: Final = 10_000_000  # characters of one cell of a text table
-MAX_VALUES: Final = 20_000_000  # of a Parquet file, those inside lists included
-MAX_PIECE: Final = 100_000_000  # bytes of a Parquet file that are unpacked at once, or one row
+MAX_PIECE: Final = 100_000_000  # bytes that are parsed or unpacked at once: a line, a whole JSON file, one row
 
 _BATCH: Final = 1_000  # rows that are unpacked at once
-
-FORMATS: Final = ("jsonl", "json", "parquet", "tsv", "csv")
-"""File endings; what each needs is told by `read_rows`."""
 
 
 def read_rows(path: Path, columns: Sequence[str], problems: Problems) -> list[Row]:
@@ -39,19 +37,33 @@ def read_rows(path: Path, columns: Sequence[str], problems: Problems) -> list[Ro
     columns: those a row must have. The ending says the format: `jsonl` an object a line, `json` a list of objects,
     `parquet`, `tsv` and `csv` a header line, then cells, all of them text.
     """
-    reader, before = _READERS[path.suffix.lower().removeprefix(".")], len(problems)
+    format_, before = _FORMATS[path.suffix.lower().removeprefix(".")], len(problems)
+    rows: list[Row] = []
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            problems.add(f"a data file has at most {MAX_BYTES} bytes", str(size), str(path), "use a part of it")
+        if not _is_small(path, format_, problems):
             return []
-        found = list(reader(path, problems))
+        for place, row in format_.read(path, problems):
+            if _is_whole(row, columns, place, problems):
+                rows.append(row)
     except OSError as error:
         problems.add("a data file can be read", error.strerror or str(error), str(path), "check path and permissions")
         return []
-    if not found and len(problems) == before:
+    if not rows and len(problems) == before:
         problems.add("a data file has at least one row", "none", str(path), "check the file")
-    return [row for place, row in found if _is_whole(row, columns, place, problems)]
+    return rows
+
+
+def _is_small(path: Path, format_: _Format, problems: Problems) -> bool:
+    """Whether reading the file takes bounded memory."""
+    size, bound = path.stat().st_size, min(format_.bytes, MAX_BYTES)
+    if size > bound:
+        cure = "use a part of it" + ("; or write one object a line into a .jsonl file" if bound < MAX_BYTES else "")
+        problems.add(f"a data file has at most {bound} bytes", str(size), str(path), cure)
+        return False
+    count = values_of(path, format_.marks) if format_.marks else 0
+    if count > MAX_VALUES:
+        problems.add(f"a data file has at most {MAX_VALUES} values", f"up to {count}", str(path), "use a part of it")
+    return count <= MAX_VALUES
 
 
 def _is_whole(row: object, columns: Sequence[str], place: str, problems: Problems) -> TypeGuard[Row]:
@@ -67,9 +79,12 @@ def _is_whole(row: object, columns: Sequence[str], place: str, problems: Problem
 
 def _jsonl(path: Path, problems: Problems) -> Iterator[tuple[str, object]]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_PIECE + 1), b""), 1):
             if number > MAX_ROWS:
                 problems.add(f"a data file has at most {MAX_ROWS} lines", "more", str(path), "use a part of it")
+                return
+            if len(line) > MAX_PIECE:
+                problems.add(f"a line has at most {MAX_PIECE} bytes", "more", f"{path}:{number}", "shorten the row")
                 return
             if line.strip():
                 place = f"{path}:{number}"
@@ -124,12 +139,8 @@ def _parquet(path: Path, problems: Problems) -> Iterator[tuple[str, object]]:
 
 def _table(separator: str) -> Callable[[Path, Problems], Iterator[tuple[str, object]]]:
     def read(path: Path, problems: Problems) -> Iterator[tuple[str, object]]:
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            problems.add("a text table is UTF-8", f"byte {error.start} is not", str(path), "save it as UTF-8")
-            return
-        yield from _cells(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), path, problems)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _cells(csv.reader(file, delimiter=separator, strict=True), path, problems)
 
     return read
 
@@ -138,6 +149,11 @@ def _cells(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[str, o
     before = csv.field_size_limit(MAX_CELL)
     try:
         header: list[str] = next(reader, [])
+        if len(set(header)) < len(header):
+            seen: set[str] = set()
+            twice = next(name for name in header if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            problems.add("columns have different names", f"{shorten(twice)} twice", f"{path}:1", "rename one of them")
+            return
         for number, cells in enumerate(reader):
             place = f"{path}:{reader.line_num}"
             if number >= MAX_ROWS:
@@ -148,6 +164,9 @@ def _cells(reader: Any, path: Path, problems: Problems) -> Iterator[tuple[str, o
             elif cells:
                 cure = "quote cells that hold separators or newlines"
                 problems.add("a row has as many cells as the header", f"{len(cells)} and {len(header)}", place, cure)
+    except UnicodeDecodeError as error:
+        found = f"{error.object[error.start : error.end]!r} is not"
+        problems.add("a text table is UTF-8", found, f"{path}:{reader.line_num + 1} or after", "save it as UTF-8")
     except csv.Error as error:
         cure = "quote cells that hold separators or newlines"
         problems.add("a text table is written with its cells quoted", str(error), f"{path}:{reader.line_num}", cure)
@@ -174,10 +193,26 @@ def _parsed(text: bytes, place: str, rule: str, problems: Problems) -> object:
     return value
 
 
-_READERS: Final[Mapping[str, Callable[[Path, Problems], Iterator[tuple[str, object]]]]] = {
-    "jsonl": _jsonl,
-    "json": _json,
-    "parquet": _parquet,
-    "tsv": _table("\t"),
-    "csv": _table(","),
+@final
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """read: the rows of a file, each with its place. marks: that separate values; none: `read` looks for itself.
+
+    bytes: of a file at most.
+    """
+
+    read: Callable[[Path, Problems], Iterator[tuple[str, object]]]
+    marks: bytes
+    bytes: int = MAX_BYTES
+
+
+_FORMATS: Final[Mapping[str, _Format]] = {
+    "jsonl": _Format(_jsonl, JSON_MARKS),
+    "json": _Format(_json, JSON_MARKS, MAX_PIECE),
+    "parquet": _Format(_parquet, b""),
+    "tsv": _Format(_table("\t"), b"\t\n"),
+    "csv": _Format(_table(","), b",\n"),
 }
+
+FORMATS: Final = tuple(_FORMATS)
+"""File endings; what each needs is told by `read_rows`."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from mixmerge.evaluation.execution import Checks, Program
 from mixmerge.evaluation.scoring.code_text import completed
 from mixmerge.evaluation.suite import _code
-from mixmerge.evaluation.suite._task import DataFile, Resources, Row, SuiteTask
+from mixmerge.evaluation.suite._task import DataFile, Row, SuiteTask
 
 _ASKED: Final = "Write the Python function that this begins. Answer with the whole function.\n"
 
@@ -41,12 +41,6 @@ def _select(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _score_many(
-    rows: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[str]], resources: Resources
-) -> list[float]:
-    return _code.scores(rows, answers, resources, program, _code.GIB)
-
-
 TASK: Final = SuiteTask(
     name="humaneval",
     summary="Python functions written from their docstrings, run against hidden tests.",
@@ -65,11 +59,11 @@ TASK: Final = SuiteTask(
     select=_select,
     instruction=lambda row: f"{_ASKED}\n{row['prompt'].strip()}",
     max_tokens=1024,
-    score_many=_score_many,
+    score_many=_code.scorer(program, _code.GIB),
     needs=("code_execution",),
     ready=_code.ready,
-    metric="pass@k",
-    metric_words="how likely one of k answers passes all tests of its problem",
+    metric=_code.METRIC,
+    metric_words="share of answers that pass all tests of its problem",
     version="1",
     citation="Chen et al. 2021, Evaluating Large Language Models Trained on Code, arXiv 2107.03374",
 )

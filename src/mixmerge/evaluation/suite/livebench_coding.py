@@ -8,16 +8,17 @@ other coding tasks (unit tests with libraries, repositories) are left out: they 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from mixmerge.evaluation.bounds import MAX_VALUES, values_in
 from mixmerge.evaluation.execution import Calls, Program, Scripts
 from mixmerge.evaluation.scoring.code_text import last_block
 from mixmerge.evaluation.scoring.packed_text import unpacked
 from mixmerge.evaluation.suite import _code
 from mixmerge.evaluation.suite._livebench import is_current
-from mixmerge.evaluation.suite._task import DataFile, Resources, Row, SuiteTask
+from mixmerge.evaluation.suite._task import DataFile, Row, SuiteTask
 
 TASKS: Final = ("LCB_generation", "coding_completion")
 
@@ -44,13 +45,16 @@ def function_of(row: Mapping[str, Any]) -> str | None:
     return name
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def cases(public: str, private: str) -> tuple[Case, ...]:
     """(input, expected output) pairs. Raises ValueError where they are not as published."""
     try:
         hidden = json.loads(private)
     except ValueError:
-        hidden = json.loads(unpacked(private))
+        text = unpacked(private)
+        if values_in(text.encode("utf-8", "surrogatepass")) > MAX_VALUES:
+            raise ValueError(f"hidden tests of more than {MAX_VALUES} values") from None
+        hidden = json.loads(text)
     found = [*json.loads(public), *hidden]
     if not found:
         raise ValueError("a question has tests")
@@ -76,12 +80,6 @@ def _select(rows: list[Row]) -> list[Row]:
     return chosen
 
 
-def _score_many(
-    rows: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[str]], resources: Resources
-) -> list[float]:
-    return _code.scores(rows, answers, resources, program, 4 * _code.GIB)
-
-
 TASK: Final = SuiteTask(
     name="livebench_coding",
     summary="Problems of recent contests, solved or finished in Python, run against public and hidden tests.",
@@ -98,11 +96,11 @@ TASK: Final = SuiteTask(
     select=_select,
     instruction=lambda row: str(row["turns"][0]),
     max_tokens=2048,
-    score_many=_score_many,
+    score_many=_code.scorer(program, 4 * _code.GIB),
     needs=("code_execution",),
     ready=_code.ready,
-    metric="pass@k",
-    metric_words="how likely one of k answers passes all tests of its question",
+    metric=_code.METRIC,
+    metric_words="share of answers that pass all tests of its question",
     version="1",
     citation="White et al. 2024, LiveBench, arXiv 2406.19314",
 )

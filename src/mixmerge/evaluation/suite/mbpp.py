@@ -7,13 +7,13 @@ them nobody knows the function's name and the order of its arguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mixmerge.evaluation.execution import Checks, Program
 from mixmerge.evaluation.scoring.code_text import program as program_of
 from mixmerge.evaluation.suite import _code
-from mixmerge.evaluation.suite._task import DataFile, Resources, Row, SuiteTask
+from mixmerge.evaluation.suite._task import DataFile, Row, SuiteTask
 
 FIRST, LAST = 11, 510  # the paper's test set; 1 to 10 are for few-shot prompts, the rest for training
 _LONGEST: Final = 4_000  # characters of tests shown; beyond it (task 493 only) the call's name stands for them
@@ -54,12 +54,6 @@ def _select(rows: list[Row]) -> list[Row]:
     return chosen
 
 
-def _score_many(
-    rows: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[str]], resources: Resources
-) -> list[float]:
-    return _code.scores(rows, answers, resources, program, _code.GIB)
-
-
 TASK: Final = SuiteTask(
     name="mbpp",
     summary="Short Python programs written from a sentence and three tests.",
@@ -76,11 +70,11 @@ TASK: Final = SuiteTask(
     select=_select,
     instruction=_instruction,
     max_tokens=1024,
-    score_many=_score_many,
+    score_many=_code.scorer(program, _code.GIB),
     needs=("code_execution",),
     ready=_code.ready,
-    metric="pass@k",
-    metric_words="how likely one of k answers passes the tests of its task",
+    metric=_code.METRIC,
+    metric_words="share of answers that pass the tests of its task",
     version="1",
     citation="Austin et al. 2021, Program Synthesis with Large Language Models, arXiv 2108.07732",
 )

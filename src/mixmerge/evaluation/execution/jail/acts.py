@@ -152,11 +152,7 @@ def _remember(tests: str, keep: Sequence[str]) -> Callable[[dict[str, Any]], dic
 
 def _unwatch() -> Callable[[], None]:
     """A function that ends every trace, profile and monitor, by Python's own means as they are now."""
-    trace, profile = sys.settrace, sys.setprofile
-    monitors: list[Callable[[], object]] = []
-    if sys.version_info >= (3, 12):
-        used, watched = sys.monitoring.get_tool, sys.monitoring.set_events
-        monitors = [lambda tool=tool: used(tool) and watched(tool, 0) for tool in range(_MONITORS)]
+    trace, profile, monitors = sys.settrace, sys.setprofile, _monitors()
 
     def unwatch() -> None:
         trace(None)
@@ -165,6 +161,18 @@ def _unwatch() -> Callable[[], None]:
             monitor()
 
     return unwatch
+
+
+def _monitors() -> list[Callable[[], object]]:
+    """Functions that end what each tool of `sys.monitoring` watches; none before Python 3.12."""
+    if sys.version_info < (3, 12):
+        return []
+    used, watched = sys.monitoring.get_tool, sys.monitoring.set_events
+
+    def silence(tool: int) -> Callable[[], object]:
+        return lambda: used(tool) and watched(tool, 0)
+
+    return [silence(tool) for tool in range(_MONITORS)]
 
 
 def _imported(tests: str) -> list[ModuleType]:

@@ -10,6 +10,8 @@ from . import walls
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
+_LISTED = "/proc/thread-self/children"
+
 ENTRIES = 4096  # as many names as the folder has where it is a file system of its own
 
 
@@ -61,9 +63,22 @@ def stored(folder: str) -> int:
 
 
 def children(number: str) -> list[str]:
-    """The children of a process; none where it ended, or the kernel does not list them."""
+    """The children of a process; none where it ended."""
     try:
         with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
             return file.read().split()
     except OSError:
-        return []
+        return scanned(number) if walls.LINUX and not os.path.exists(_LISTED) else []
+
+
+def scanned(number: str) -> list[str]:
+    """The same from what all processes tell of their parents, for kernels built without lists of children."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                if name.isdecimal() and file.read().rpartition(b")")[2].split()[1] == number.encode():
+                    found.append(name)
+        except OSError:
+            continue  # it ended meanwhile
+    return found

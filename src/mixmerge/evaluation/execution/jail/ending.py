@@ -62,7 +62,7 @@ def _ended(traces: Traces, said: bytes, order: Order) -> tuple[str, str, bytes]:
         return "ended", "", said.partition(b" ")[2]
     if os.WIFSIGNALED(traces.status):
         number = os.WTERMSIG(traces.status)
-        return "timeout" if number == signal.SIGXCPU else "crashed", f"ended by {signal.Signals(number).name}", b""
+        return "timeout" if number == signal.SIGXCPU else "crashed", f"ended by {_signal(number)}", b""
     code = os.WEXITSTATUS(traces.status)
     if traces.kind == "script" and code == 0:
         return "ended", "", traces.output
@@ -81,6 +81,14 @@ def _killed(why: str, order: Order) -> tuple[str, str]:
         "processes": ("crashed", f"more than {order.processes} processes"),
         "output": ("failed", f"printed more than {order.output} bytes"),
     }[why]
+
+
+def _signal(number: int) -> str:
+    """Its name; real-time signals between the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _last_line(notes: bytes) -> str:

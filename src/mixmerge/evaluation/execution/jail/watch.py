@@ -141,7 +141,8 @@ class Run:
                     poll.unregister(number)
             if not opened and self.report.data.endswith(LOADED):
                 opened = True
-                os.write(self._gate, self.word)
+                with contextlib.suppress(BrokenPipeError):  # it has left meanwhile
+                    os.write(self._gate, self.word)
 
     def _too_much(self, look: bool, now: float) -> str:
         if now >= self._deadline:
