@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import MissingExtraError
-from mixmerge.report import ReportError, build, html, markdown
+from mixmerge.report import ReportError, build, html, markdown, wording
 from mixmerge.report.charts import luck_chart
 from mixmerge.report.charts.parallel import told_apart
 from mixmerge.report.svg import clipped
@@ -278,6 +278,28 @@ def test_a_source_keeps_its_colour_through_all_studies() -> None:
     page = html(made_up.several())  # add + sort, add + flip, sort + flip
     for palette in ("--s0:var(--c0);--s1:var(--c1)", "--s0:var(--c0);--s1:var(--c2)", "--s0:var(--c1);--s1:var(--c2)"):
         assert page.count(f'style="{palette}"') == 2
+
+
+def test_what_varied_beside_the_ratio_is_told_of_the_winner() -> None:
+    summary = made_up.single()
+    for trial in summary["trials"]:
+        trial["parameters"] = {"density": 0.5, "method": ("ties", "linear")[trial["number"] == summary["winner"]]}
+    for told in (html(summary), markdown(summary)):
+        assert "Drawn with it: method linear." in told
+        assert "methods ties, linear" in told
+    assert "Drawn with it" not in html(made_up.single())
+
+
+def test_the_law_that_drew_is_no_other_law() -> None:
+    """Draws are enough for their own α, and may yet be worth too little under any other one."""
+    summary = made_up.single()
+    for place, trial in enumerate(summary["trials"]):
+        part = 10 ** (-0.38 * (place + 1))
+        trial["ratio"] = [part, 1 - part]
+    summary["law"]["alpha"] = [1.0, 1.0]
+    estimates = wording.advice_of(summary)
+    assert [item.alpha for item in estimates if item.enough] == [1.0]
+    assert "too few effective draws under any other α" in wording.advice_sentence(summary, estimates)
 
 
 def test_a_sampler_that_learns_gives_no_advice() -> None:

@@ -107,6 +107,12 @@ def test_places(models: Path, data: Path, tmp_path: Path) -> None:
     assert (broken / "reproduce.json").read_text() == "{"
 
 
+def test_a_run_killed_before_it_knew_what_it_was_begins(models: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".reproduce.json.4711.tmp").write_text("{")
+    assert not outline("headline", ["lm-math-ties"], out=tmp_path / "out", models=[models], data_dir=data).problems
+
+
 @pytest.mark.parametrize("text", ["[", "[]", '{"with": 1}', '{"with": {"measures": {"m3_gsm8k": {"score": 1}}}}'])
 def test_a_damaged_cell(models: Path, data: Path, tmp_path: Path, text: str) -> None:
     cells = tmp_path / "out" / "cells"

@@ -216,9 +216,14 @@ def test_the_best_of_several_draws(models: Path, data: Path, tmp_path: Path) -> 
     rest = [score for item, score in items.items() if item not in used]
     row = cell(found)["m3_gsm8k", "with M³"]
     assert (row.held_out, row.n_held_out) == (pytest.approx(100 * sum(rest) / len(rest)), len(rest))
+    plain = json.loads((tmp_path / "out" / arms["without"]["measures"]["m3_gsm8k"]["record"]).read_text())
+    before = [sample["score"] for sample in plain["tasks"][0]["samples"] if sample["item"] not in used]
+    (gain,) = next(one for one in found.cells if one.name == CELL).gains
+    assert gain.held_out == len(rest)  # items that chose the ratio do not speak for it
+    assert gain.points == pytest.approx(100 * (sum(rest) - sum(before)) / len(rest))
     text = (tmp_path / "out" / "report.md").read_text()
     assert "best of 2 draws" in text
-    assert "did not choose" in text
+    assert f"on the {len(rest)} items that did not choose, " in text
 
 
 def test_stresstest(models: Path, data: Path, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from mixmerge.errors import MissingExtraError, PlanError
 from mixmerge.study import explore
-from mixmerge.study.cluster import STARTS, Cluster, ClusterError
-from mixmerge.study.crew import ATTEMPTS
+from mixmerge.study.cluster import ATTEMPTS, STARTS, Cluster, ClusterError
 from mixmerge.study.workbench import Job, Plain, Result, Setup
 
 NODES = [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from mixmerge.study import crew as crew_module
 from mixmerge.study import explore
 from mixmerge.study.crew import Processes
 from mixmerge.study.workbench import Setup
@@ -43,6 +44,52 @@ def test_two_workers_draw_what_one_does(tiny, tmp_path) -> None:
 
     assert rows(both) == rows(one)
     assert {row["state"] for row in both.trials} == {"complete"}
+
+
+class Breaking:
+    """A pool in which the job `bad` kills its worker, and with it whatever runs beside."""
+
+    def __init__(self, ran: list[tuple[str, ...]]) -> None:
+        self.ran = ran
+        self.futures: dict[Future[Any], str] = {}
+
+    def submit(self, function: Any, job: str) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.futures[future] = job
+        return future
+
+    def shutdown(self, **_: Any) -> None:
+        pass
+
+    def settle(self) -> None:
+        """All that were handed in end, in one way or the other."""
+        running = {future: job for future, job in self.futures.items() if not future.done()}
+        self.ran.append(tuple(running.values()))
+        for future, job in running.items():
+            if "bad" in running.values():
+                future.set_exception(BrokenProcessPool("a child process terminated abruptly"))
+            else:
+                future.set_result(f"scored {job}")
+
+
+def test_only_the_job_that_kills_its_worker_is_given_up(monkeypatch) -> None:
+    pools: list[Breaking] = []
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Processes, "_started", lambda _: pools.append(Breaking(ran)) or pools[-1])
+    monkeypatch.setattr(crew_module, "wait", lambda *a, **k: pools[-1].settle() or wait(*a, **k))
+    crew, todo, ended = Processes(Setup("", (), Path("scratch")), 3), ["a", "bad", "b", "c", "d"], {}
+    for job in todo[:3]:
+        crew.submit(job)  # type: ignore[arg-type]
+    for job in [*todo[3:], None, None, None]:  # as a session does: the next one when one has ended
+        name, result = crew.next()
+        ended[name] = result
+        if job is not None:
+            crew.submit(job)  # type: ignore[arg-type]
+    assert {name for name, result in ended.items() if result != f"scored {name}"} == {"bad"}
+    assert ended["bad"].error == "its worker process died twice"
+    assert ended.keys() == set(todo)
+    assert ran[:4] == [("a", "bad", "b"), ("a",), ("bad",), ("b",)]
+    assert sum("bad" in names for names in ran) == 2
 
 
 def test_a_job_given_to_a_pool_that_just_broke_is_done_all_the_same(monkeypatch) -> None:

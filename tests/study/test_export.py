@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import mixmerge
 from mixmerge import verify
 from mixmerge.errors import OutputError, PlanError
 from mixmerge.study import Study, explore, export
+from mixmerge.study.card import study_section
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,23 @@ def test_pushing_uploads_the_folder(study, tmp_path, monkeypatch) -> None:
     (out,) = export(study.folder, tmp_path / "out", push_to_hub="me/merged")
     assert calls[0] == ("me/merged", {"private": False, "exist_ok": True})
     assert calls[1][1]["folder_path"] == out
+
+
+@pytest.mark.parametrize("name", ["me/merged/again", "me/mer ged", "-me", ""])
+def test_a_name_the_hub_cannot_have_is_refused_first(study, tmp_path, name) -> None:
+    with pytest.raises(OutputError, match="OWNER/NAME"):
+        export(study.folder, tmp_path / "out", push_to_hub=name)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_card_of_a_draw_that_was_dropped_says_so(study) -> None:
+    """All draws that were compared are counted, whether they ended the race or not."""
+    records = study.records
+    loser = next(one for one in records.trials if one.number != study.winner.number)
+    dropped = replace(loser, outcome=replace(loser.outcome, state="dropped"))
+    raced = replace(records, trials=[dropped if one is loser else one for one in records.trials])
+    assert "one of 4 draws, dropped early" in study_section(raced, dropped, {})
+    assert "the best of 4 draws" in study_section(raced, study.winner, {})
 
 
 def test_a_hub_that_refuses_is_told(study, tmp_path, monkeypatch) -> None:

@@ -54,8 +54,8 @@ def test_another_function_is_another_study(tiny, tmp_path) -> None:
     assert len(explore(tiny.recipe, folder=tmp_path / "s", draws=3, score=sure, threads=1).trials) == 3
 
 
-@pytest.mark.parametrize("race", [False, True])
-def test_a_study_whose_draws_all_failed_says_so(tiny, tmp_path, monkeypatch, race) -> None:
+@pytest.mark.parametrize("how", ["tasks", "race", "score"])
+def test_a_study_whose_draws_all_failed_says_so(tiny, tmp_path, monkeypatch, how) -> None:
     from mixmerge.study.merging import Merger
 
     merge = Merger.merge
@@ -66,12 +66,17 @@ def test_a_study_whose_draws_all_failed_says_so(tiny, tmp_path, monkeypatch, rac
         merge(self, point, sink)
 
     monkeypatch.setattr(Merger, "merge", failing)
-    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=3, race=race, threads=1)
+    if how == "score":
+        study = explore(tiny.recipe, folder=tmp_path / "s", draws=3, score=sure, threads=1)
+    else:
+        study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=3, race=how == "race", threads=1)
     summary = study.summary
     assert summary["state"] == "finished"
     assert summary["verdict"]["strength"] == "pending"
     assert summary["verdict"]["sentence"] == "Nothing was chosen: all 3 draws failed. The trial table says why."
     assert summary["winner"] is None
+    with pytest.raises(PlanError, match="all 3 draws failed"):
+        _ = study.best
     page = (study.folder / "report.html").read_text()
     assert "still running" not in page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import OutputError
+from mixmerge.report import validate
 from mixmerge.study import Study, TrialStarted, explore
 from mixmerge.study.storage import FolderLock
 
@@ -92,6 +94,28 @@ def test_a_half_written_line_is_taken_off(tiny, whole, tmp_path) -> None:
     with (folder / "items" / "equal.validation.jsonl").open("ab") as file:
         file.write(b'{"task": "le')
     assert rows(again(tiny, folder)) == rows(whole)
+
+
+def test_a_study_killed_before_it_knew_what_it_was_begins(tiny, tmp_path) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "study.lock").touch()
+    (folder / ".study.json.4711.tmp").write_text('{"schema"')
+    assert len(explore(tiny.recipe, tiny.tasks, folder=folder, draws=1, seed=4, threads=1).trials) == 1
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_a_proof_that_was_stopped_proves_nothing_yet(tiny, whole, tmp_path, kept) -> None:
+    """The file of the winner's test items ends in the middle, or lacks one item: read, gone on with, never compared."""
+    folder = tmp_path / "s"
+    shutil.copytree(whole.folder, folder)
+    (path,) = (folder / "items").glob("trial-*.test.jsonl")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    stopped = Study(folder).summary
+    validate(stopped)
+    assert (stopped["state"], stopped["verdict"]["strength"], stopped["paired"]) == ("running", "pending", [])
+    assert again(tiny, folder).summary["test"] == whole.summary["test"]
 
 
 def test_one_command_at_a_time(tiny, tmp_path) -> None:

@@ -270,6 +270,19 @@ def test_terms_against_definitions() -> None:
     assert same.low < 0 < same.high
 
 
+def test_a_term_that_does_not_move_adds_its_doubt() -> None:
+    """All right on the task, as far as asked: what was not asked widens the interval downwards, and only so."""
+    rng, weights = np.random.default_rng(4), {"t": 1.0, TERM: 1.0}
+    clean = (rng.random(80) < 0.8).astype(float)
+    kept = alternating(clean, clean * (rng.random(80) < 0.6))
+    found, alone = terms.objective({"t": np.ones(20), TERM: kept}, weights, seed=1), terms.estimate(TERM, kept, seed=1)
+    sure = terms.estimate("t", np.ones(20), seed=1)
+    assert found.mean - found.low == pytest.approx(np.hypot(alone.mean - alone.low, 1 - sure.low) / 2, rel=0.1)
+    assert found.high - found.mean == pytest.approx((alone.high - alone.mean) / 2, rel=0.1)
+    same = terms.objective_difference({"t": np.ones(20), TERM: kept}, {"t": np.ones(20), TERM: kept}, weights, seed=1)
+    assert same.low < 0 < same.high
+
+
 def test_the_objective_with_terms_covers_what_it_should() -> None:
     """Of 60 made-up studies with a known objective, about 95 % of the intervals hold it; and so for differences."""
     rng = np.random.default_rng(5)

@@ -32,7 +32,10 @@ def test_keywords_win_over_the_section_and_that_over_defaults() -> None:
     [
         ({"draws": 0}, False, "draws is at least 1"),
         ({"workers": 0}, False, "workers is at least 1"),
+        ({"threads": 0}, False, "threads is at least 1"),
+        ({"seed": -1}, False, "seed is 0 or more"),
         ({"ray_gpus": -1.0}, False, "ray_gpus is 0 or more"),
+        ({"serve_timeout": float("nan")}, False, "serve_timeout is 0 or more"),
         ({"validation_fraction": 1.0}, False, "both get items"),
         ({"sampler": "soboll"}, False, "did you mean 'sobol'"),
         ({"objective": "best"}, False, "objective is one of: mean, pareto"),

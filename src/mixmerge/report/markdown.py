@@ -46,6 +46,7 @@ def _study(study: Study, view: StudyView, head: str) -> list[str]:
         escaped(f"{view.how} Study seed {study['seed']}."),
         *(f"> {escaped(note)}" for note in study.get("notes", [])),
         _ratio(study),
+        escaped(view.also_drawn),
         *_section(f"{head}# Scores on test items, with 95 % intervals", _merges(view.measures, view.results)),
         *(part for panel in panels_of(study) for part in _panel(panel, f"{head}#")),
         *_section(f"{head}# Luck", escaped(" ".join([view.spread, *view.optimism]).strip())),
@@ -159,5 +160,5 @@ def _grid(grid: Grid) -> str:
 
 def _environment(environment: Mapping[str, Value], created: str) -> str:
     facts = ", ".join(f"{name} {shown(value)}" for name, value in environment.items())
-    when = f"Written {created}. " if created else ""
+    when = f"Begun {created}. " if created else ""
     return f"*{escaped(f'{when}{facts}')}*" if when or facts else ""

@@ -249,7 +249,8 @@ class Study(TypedDict):
     `optimism` empty.
 
     sampler: random, sobol, tpe, gp, cmaes. method: as in the recipe. baselines: like `test`, on the validation split.
-    spread: over the complete draws, on validation. recipe: canonical YAML of the winner. command: rebuilds the winner.
+    spread: over complete and pruned draws, on validation items that all of them answered. recipe: canonical YAML of the
+    winner. command: rebuilds the winner.
     """
 
     name: str

@@ -133,6 +133,7 @@ class StudyView:
     headline: str
     further: str
     how: str
+    also_drawn: str
     law: str
     law_varied: bool
     pruned: bool
@@ -190,6 +191,7 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         headline=headline,
         further=further,
         how=wording.how_drawn(study),
+        also_drawn=wording.also_drawn(study),
         law=wording.law_name(study),
         law_varied=law_varied(study),
         pruned=any(trial["state"] == "pruned" for trial in study["trials"]),

@@ -16,7 +16,10 @@ from mixmerge.report.reading import (
     merges_of,
     objective_of,
     scored,
+    shown,
     signless,
+    varying,
+    winner_of,
 )
 from mixmerge.report.schema import EQUAL, WINNER, Optimism, Study, Task
 
@@ -71,7 +74,7 @@ GLOSSARY = (
     (
         "paired difference",
         "Two models answer the same items and the scores are subtracted item by item. This is much sharper than "
-        "comparing two intervals: they may overlap while the difference is certain.",
+        "comparing two intervals: they may overlap while the difference is clear.",
     ),
     (
         "optimism",
@@ -171,9 +174,9 @@ def how_drawn(study: Study) -> str:
         if study["scope"] == "model"
         else f", one for each {'group' if study['scope'] == 'block' else study['scope']}"
     )
-    sentence = f"{plural(len(states), 'draw')} from {law_name(study)}{scope}, method {study['method']}"
+    sentence = f"{plural(len(states), 'draw')} from {law_name(study)}{scope}, {_methods(study)}"
     if study["sampler"] not in FROM_THE_LAW:
-        sentence = f"{plural(len(states), 'trial')} under the law {law_name(study)}{scope}, method {study['method']}"
+        sentence = f"{plural(len(states), 'trial')} under the law {law_name(study)}{scope}, {_methods(study)}"
     sentence += f", sampler {study['sampler']}" + (f" ({sampler})" if sampler else "")
     less = [
         f"{states.count(state)} {word}"
@@ -181,6 +184,23 @@ def how_drawn(study: Study) -> str:
         if states.count(state)
     ]
     return sentence + (f"; {', '.join(less)}" if less else "") + "."
+
+
+def also_drawn(study: Study) -> str:
+    """What the winner has beside its ratio, where that varied too; else nothing."""
+    won = winner_of(study)
+    if won is None:
+        return ""
+    named = [f"{name} {shown(won['parameters'].get(name))}" for name in varying(study)]
+    return f"Drawn with it: {', '.join(named)}." if named else ""
+
+
+def _methods(study: Study) -> str:
+    """`method ties`, or all of them where it varied."""
+    if "method" not in varying(study):
+        return f"method {study['method']}"
+    drawn = [trial["parameters"]["method"] for trial in study["trials"] if "method" in trial["parameters"]]
+    return f"methods {', '.join(map(shown, dict.fromkeys(drawn)))}"
 
 
 def optimism_sentence(measure: Measure, optimism: Optimism, draws: int) -> str:
@@ -246,12 +266,12 @@ def advice_sentence(study: Study, estimates: Sequence[Estimate]) -> str:
         )
     if not estimates:
         return "There are too few draws to say what another α would have drawn."
-    best, measure = preferred(estimates), objective_of(study)
-    if not any(item.enough for item in estimates):
-        return "The draws are worth too few effective draws under any α listed to tell anything."
+    best, measure, draws = preferred(estimates), objective_of(study), draws_of(study)
+    others = [item for item in estimates if item.ess < len(draws) - 1e-6]  # the law itself makes them worth all
+    if not any(item.enough for item in others):
+        return "The draws are worth too few effective draws under any other α listed to tell anything."
     if best is None:
-        return f"These {len(draws_of(study))} draws do not show that any other α draws better ratios here."
-    draws = draws_of(study)
+        return f"These {len(draws)} draws do not show that any other α draws better ratios here."
     made = best_of([draw.score for draw in draws], [1 / len(draws)] * len(draws), len(draws))
     return (
         f"A single draw from α = {best.alpha:g} would have scored {with_points(measure, best.gain)} "

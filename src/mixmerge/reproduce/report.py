@@ -52,7 +52,8 @@ def gains(cell: CellRows) -> list[str]:
         interval = "" if one.low is None or one.high is None else f" [{one.low:+.1f}, {one.high:+.1f}]"
         paper = "none published" if one.published is None else f"{one.published:+.1f} published"
         better = " (lower is better)" * one.lower
-        found.append(f"{one.words}{better}, with M³ less without: {one.points:+.1f}{interval} here, {paper}")
+        where = "here" if one.held_out is None else f"on the {one.held_out} items that did not choose"
+        found.append(f"{one.words}{better}, with M³ less without: {one.points:+.1f}{interval} {where}, {paper}")
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mixmerge import api
-from mixmerge.engine.record import RECORD
+from mixmerge.checkpoint import RECORD
 from mixmerge.evaluation.attacks.run import attack
 from mixmerge.evaluation.evaluate import evaluate
 from mixmerge.evaluation.results import TaskResult

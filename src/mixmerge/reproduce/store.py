@@ -7,6 +7,7 @@ in, so that the same command goes on where it stopped. Each file is there whole 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, final
@@ -17,6 +18,9 @@ from mixmerge.reproduce.grid import Arm
 
 FORMAT: Final = "mixmerge reproduction 1"
 IDENTITY: Final = "reproduce.json"
+
+_TORN: Final = re.compile(r"\.reproduce\.json\.\d+\.tmp")
+"""What a run leaves that was killed at once."""
 
 SCORE: Final = frozenset({"score", "low", "high", "n", "items", "data", "record"})
 """What is kept of every measure, whatever else is."""
@@ -38,7 +42,7 @@ class Store:
         place = str(self.folder)
         if self.folder.exists() and not self.folder.is_dir():
             return [Problem("a run is kept in a folder", "a file of that name", place, "choose another --out")]
-        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+        if not self.folder.is_dir() or all(_TORN.fullmatch(path.name) for path in self.folder.iterdir()):
             return []
         known = self._read(self.folder / IDENTITY)
         if known is None or known.get("format") != FORMAT:

@@ -5,7 +5,7 @@ Scores are percent here, differences points. It reads the run's folder; it forma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, final
 
@@ -50,7 +50,8 @@ class Row:
 class Gain:
     """What M³ adds to one measure, in points: with less without, here and as published.
 
-    low, high: 95 % interval over the same items, paired; None for attacks, or where items differ.
+    low, high: 95 % interval over the same items, paired; None for attacks, or where items differ. held_out: the number
+    of these items where the ratio was chosen on others; None where all items are compared.
     """
 
     words: str
@@ -59,6 +60,7 @@ class Gain:
     low: float | None
     high: float | None
     published: float | None
+    held_out: int | None = None
 
 
 @final
@@ -153,17 +155,26 @@ def _gain(old: Row, new: Row, known: Mapping[Arm, Any]) -> Gain | None:
     if old.score is None or new.score is None:
         return None
     published = None if old.published is None or new.published is None else new.published - old.published
-    paired = _paired(*(known[arm]["measures"][old.measure] for arm in ARMS))
+    chose = frozenset(((known["with"].get("choice") or {}).get("items") or {}).get(old.measure, ()))
+    without, with_m3 = (known[arm]["measures"][old.measure] for arm in ARMS)
+    paired = _paired(without, with_m3, chose)
+    if chose and paired is None:
+        return None
     low, high = (None, None) if paired is None else (100.0 * paired.low, 100.0 * paired.high)
     points = new.score - old.score if paired is None else 100.0 * paired.mean
-    return Gain(old.words, old.lower, points, low, high, published)
+    held_out = paired.n if paired is not None and chose else None
+    return Gain(old.words, old.lower, points, low, high, published, held_out)
 
 
-def _paired(old: Mapping[str, Any], new: Mapping[str, Any]) -> Estimate | None:
-    """With less without, over items with a verdict both times. None where items are not kept, or not the same."""
+def _paired(old: Mapping[str, Any], new: Mapping[str, Any], chose: Collection[int]) -> Estimate | None:
+    """With less without, over items with a verdict both times. None where items are not kept, or not the same.
+
+    chose: numbers of items that chose the ratio; they would flatter it, and are left out.
+    """
     if "by_item" not in old or "by_item" not in new or old["items"] != new["items"]:
         return None
-    both = [(a, b) for a, b in zip(new["by_item"], old["by_item"], strict=True) if a is not None and b is not None]
+    scores = enumerate(zip(new["by_item"], old["by_item"], strict=True))
+    both = [(a, b) for item, (a, b) in scores if a is not None and b is not None and item not in chose]
     if not both:
         return None
     with_m3, without = np.array(both, dtype=np.float64).T

@@ -137,8 +137,8 @@ def _assault(settings: AttackSettings, attack: str, task: str, model: Path) -> A
         prompt_text=settings.prompt, masked_lm=_path(helper),
     )  # fmt: skip
     ready = prepared(request)
-    for checkpoint in ready.checkpoints:
-        checkpoint.close()
+    for found in ready.models:
+        found.checkpoint.close()
     rows = ready.data.rows
     test = rows[: -(-len(rows) // 2)] if choosing else rows
     seen = {row.content for row in test}
@@ -147,7 +147,7 @@ def _assault(settings: AttackSettings, attack: str, task: str, model: Path) -> A
         rule, cure = "examples are left for choosing", "give the task more examples, or leave --weight pdr out"
         raise TaskError(Problem(rule, f"{len(rows)} examples in all", f"task {ready.data.task!r}", cure))
     name = f"{PREFIX}{attack} {ready.data.task}"
-    return Assault(name, attack, replace(ready, checkpoints=(), data=replace(ready.data, rows=test)), others, settings)
+    return Assault(name, attack, replace(ready, models=(), data=replace(ready.data, rows=test)), others, settings)
 
 
 def _in_our_words(problem: Problem) -> Problem:

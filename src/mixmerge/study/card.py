@@ -15,8 +15,10 @@ def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mappin
     """Markdown. hashes: model -> file -> sha256."""
     identity, winner = records.identity, records.winner
     chosen = winner is not None and winner.number == trial.number
-    count = sum(one.state == "complete" for one in records.trials)
+    count = sum(one.state in ("complete", "dropped") for one in records.trials)  # dropped early: compared all the same
     how = f"the best of {count} draws on the validation items" if chosen else f"one of {count} draws"
+    if trial.state == "dropped":
+        how += ", dropped early as clearly not the best, before it had answered all items"
     opening = (
         f"Trial {trial.number} of a study with seed {identity['seed']} and sampler `{identity['sampler']}`: {how}."
     )

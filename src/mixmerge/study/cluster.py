@@ -20,9 +20,10 @@ from typing import Any, Final, final
 
 from mixmerge import temporary
 from mixmerge.errors import MixmergeError, PlanError, Problem, extra_missing
-from mixmerge.study.crew import ATTEMPTS, Crew
+from mixmerge.study.crew import Crew
 from mixmerge.study.workbench import Job, Result, Setup, Workbench
 
+ATTEMPTS: Final = 2  # of a job whose worker dies
 CLOSING: Final = 10.0  # seconds for workers to clean up
 FOLDERS: Final = "mixmerge-worker-"
 STARTS: Final = 3

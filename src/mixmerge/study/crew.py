@@ -1,6 +1,8 @@
 """Who runs jobs: this process, or several on this machine (`cluster`: a cluster). Jobs in, results out in any order.
 
-A worker that dies takes its job with it; the job is run once more by another, and then given up as failed.
+A worker that dies takes its job with it; the job is run once more by another, and then given up as failed. Where
+several were running it is not known whose death it was: they are run again one at a time, so that only a job that was
+running alone is given up.
 """
 
 from __future__ import annotations
@@ -17,12 +19,10 @@ from dataclasses import replace
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 from mixmerge.fileio import processors
 from mixmerge.study.workbench import Job, Result, Setup, Workbench
-
-ATTEMPTS: Final = 2
 
 
 class Crew(ABC):
@@ -73,50 +73,66 @@ class Processes(Crew):
         self.size = size
         self._setup = replace(setup, threads=share if setup.threads is None else setup.threads)
         self._pool = self._started()
-        self._running: dict[Future[Result], tuple[Job, int]] = {}
+        self._running: dict[Future[Result], Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._suspects: deque[Job] = deque()  # were running when a worker died: one of them may be why
+        self._alone = False  # whether a suspect is running, with nothing beside
 
     def _started(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.size, context, initializer=_begin, initargs=(self._setup,))
 
     def submit(self, job: Job) -> None:
-        self._send(job, 1)
+        self._waiting.append(job)
+        self._dispatch()
 
-    def _send(self, job: Job, attempt: int) -> None:
+    def _dispatch(self) -> None:
+        """Everything that waits to the pool; but first the suspects, one at a time."""
+        if self._alone or (self._suspects and self._running):
+            return
+        if self._suspects:
+            self._alone = self._send(self._suspects.popleft())
+            return
+        while self._waiting and self._send(self._waiting.popleft()):
+            pass
+
+    def _send(self, job: Job) -> bool:
+        """Whether the pool took it; else it waits, and `next` starts a new pool."""
         try:
             future = self._pool.submit(_run, job)
-        except BrokenProcessPool as error:  # a worker died since the last look; `next` starts new ones
-            future = Future()
-            future.set_exception(error)
-            attempt -= 1  # it was not running when that happened
-        self._running[future] = (job, attempt)
+        except BrokenProcessPool:  # a worker died since the last look
+            if self._running:
+                self._waiting.appendleft(job)
+                return False
+            self._restart()
+            future = self._pool.submit(_run, job)
+        self._running[future] = job
+        return True
 
     def next(self) -> tuple[Job, Result]:
         while True:
+            self._dispatch()
             done = wait(self._running, return_when=FIRST_COMPLETED).done
             future = next(iter(done))
+            was_alone, self._alone = self._alone, False
             try:
                 result = future.result()
             except BrokenProcessPool:
-                given_up = self._restart()
-                if given_up is not None:
-                    return given_up
-                continue
-            job, _ = self._running.pop(future)
-            return job, result
+                lost = self._restart()
+            else:
+                return self._running.pop(future), result
+            if was_alone:
+                return lost[0], Result(error="its worker process died twice")
+            self._suspects.extend(lost)
 
-    def _restart(self) -> tuple[Job, Result] | None:
-        """All running jobs again in new processes; one that was running at two deaths is given up."""
+    def _restart(self) -> list[Job]:
+        """New processes; the jobs that were running are told."""
         lost = list(self._running.values())
         self._running.clear()
         self._pool.shutdown(wait=True)
         _clear(self._setup.scratch)
         self._pool = self._started()
-        given_up = next((job for job, attempt in lost if attempt >= ATTEMPTS), None)
-        for job, attempt in lost:
-            if job is not given_up:
-                self._send(job, attempt + 1 if given_up is None else attempt)
-        return None if given_up is None else (given_up, Result(error="its worker process died twice"))
+        return lost
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

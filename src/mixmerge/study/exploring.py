@@ -120,13 +120,15 @@ def _run(
     with closing(_crew(setup, bench, asked)) as crew, _opened(place):
         identity = open_identity(place, identity)
         shutil.rmtree(setup.scratch, ignore_errors=True)
-        storage = Storage(place, identity["storage"], identity["study"], space, chooser, directions)
         validation = {name: splits[name].validation for name in weights}
-        session = Session(place, space, storage, crew, validation, weights, pareto, asked.draws, asked.seed, listeners)
-        _begun(session, identity, asked, bench.notes)
-        if known is not None and _same_parents(identity, known):
-            take_over(place, known, [name for name in subjects if isinstance(subjects[name], Parent)])
-        _work(session, subjects, splits, race=asked.race)
+        with closing(Storage(place, identity["storage"], identity["study"], space, chooser, directions)) as storage:
+            session = Session(
+                place, space, storage, crew, validation, weights, pareto, asked.draws, asked.seed, listeners
+            )
+            _begun(session, identity, asked, bench.notes)
+            if known is not None and _same_parents(identity, known):
+                take_over(place, known, [name for name in subjects if isinstance(subjects[name], Parent)])
+            _work(session, subjects, splits, race=asked.race)
     study = Study(place)
     session.tell(Stage("report", str(place)))
     study.report()

@@ -43,6 +43,8 @@ def export(
     raises.
     """
     study, target = Study(study_dir), Path(out)
+    if push_to_hub is not None:
+        _refuse_repository(push_to_hub)
     chosen = _chosen(study, trial, pareto)
     places = [target / f"trial-{one.number:05d}" for one in chosen] if pareto else [target]
     with closing(Merger(parse_recipe(study.identity["recipe"]), memory=memory, threads=threads)) as merger:
@@ -91,6 +93,18 @@ def _refuse_places(places: Sequence[Path], plans: Sequence[Plan], overwrite: boo
     for place, plan in zip(places, plans, strict=True):
         check_output(place, total, plan.models)
         check_place(place, resume=False, overwrite=overwrite)
+
+
+def _refuse_repository(repository: str) -> None:
+    """A name no repository can have is told before anything is merged."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # a second to import, for this alone
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        cure = "give a name as you/merged"
+        problem = Problem("a repository of the hub is called OWNER/NAME", str(error), "--push-to-hub", cure)
+        raise OutputError(problem) from error
 
 
 def _hashes(files: Sequence[Path]) -> dict[str, str]:

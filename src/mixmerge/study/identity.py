@@ -6,6 +6,7 @@ It names everything scores and draws depend on. How many draws, workers and thre
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,9 @@ from mixmerge.errors import OutputError, PlanError, Problem
 FILE: Final = "study.json"
 SCHEMA: Final = 1
 Identity = dict[str, Any]
+
+_LEFT: Final = re.compile(r"study\.lock|\.study\.json\.\d+\.tmp")
+"""What a study leaves that was killed before study.json was whole."""
 
 _FREE: Final = ("versions", "created", "notes", "models", "places", "study")
 """Told in study.json, but free to differ when a study goes on. The storage need not be said again."""
@@ -46,17 +50,20 @@ def read_identity(folder: Path) -> Identity:
         schema = content["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         rule, cure = f"a study's folder holds {FILE}", "give the folder that `mixmerge explore` wrote"
-        raise OutputError(Problem(rule, str(error), str(folder), cure)) from error
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise OutputError(Problem(rule, found, str(folder), cure)) from error
     if schema != SCHEMA:
         raise OutputError(Problem(f"{FILE} has schema {SCHEMA}", repr(schema), str(path), "use a matching Mixmerge"))
     return content  # type: ignore[no-any-return]
 
 
 def refuse_strange(folder: Path) -> None:
-    """A new study begins in a folder that is not there, or empty. Raises OutputError."""
+    """A new study begins in a folder that is not there, or empty but for what one killed at once left. Raises
+    OutputError."""
     if (folder / FILE).exists():
         return
-    strange = sorted(path.name for path in folder.iterdir() if path.name != "study.lock") if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    strange = sorted(name for name in names if not _LEFT.fullmatch(name))
     if folder.exists() and (strange or not folder.is_dir()):
         rule, cure = "a new study begins in an empty folder", "choose another folder"
         found = f"it holds {', '.join(strange[:3])}" if strange else "a file"

@@ -178,16 +178,19 @@ def _words(asked: Settings) -> Iterator[Problem]:
 
 
 def _numbers(asked: Settings) -> Iterator[Problem]:
-    for name in ("draws", "workers", "batch_size", "limit"):
+    for name in ("draws", "workers", "batch_size", "limit", "threads"):
         value = getattr(asked, name)
         if value is not None and value < 1:
             yield Problem(f"{name} is at least 1", str(value), name, f"give {name} 1 or more")
+    if asked.seed < 0:
+        yield Problem("seed is 0 or more", str(asked.seed), "seed", "give 0")
     if not 0.0 < asked.validation_fraction < 1.0:
         rule, cure = "validation and test both get items", "give a fraction between 0 and 1"
         yield Problem(rule, f"{asked.validation_fraction:g}", "validation_fraction", cure)
-    for name, amount in (("ray_cpus", asked.ray_cpus), ("ray_gpus", asked.ray_gpus)):
-        if not 0.0 <= amount < float("inf"):
-            yield Problem(f"{name} is 0 or more", f"{amount:g}", name, "say what one worker needs")
+    needs = {"ray_cpus": "say what one worker needs", "ray_gpus": "say what one worker needs"}
+    for name, cure in (needs | {"serve_timeout": "say how many seconds a server may take to start"}).items():
+        if not 0.0 <= getattr(asked, name) < float("inf"):
+            yield Problem(f"{name} is 0 or more", f"{getattr(asked, name):g}", name, cure)
 
 
 def _combinations(asked: Settings, custom: bool) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ was left by a process that died. Such a trial keeps its number and its coordinat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, final
@@ -80,13 +81,19 @@ class Storage:
         self._names = space.names
         mend(folder / JOURNAL)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(
-            storage=_open(folder, url),
-            study_name=name,
-            sampler=sampler,
-            directions=["maximize"] * directions,
-            load_if_exists=True,
-        )
+        with ExitStack() as opened:
+            self._study = optuna.create_study(
+                storage=opened.enter_context(_opened(folder, url)),
+                study_name=name,
+                sampler=sampler,
+                directions=["maximize"] * directions,
+                load_if_exists=True,
+            )
+            self._opened = opened.pop_all()
+
+    def close(self) -> None:
+        """Let go of a database."""
+        self._opened.close()
 
     def left_running(self) -> list[Asked]:
         """Trials a dead process left, in order of number, as they were asked."""
@@ -124,7 +131,8 @@ def read_trials(folder: Path, url: str | None, name: str, space: Space) -> list[
     if url is None and not (folder / JOURNAL).exists():
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _recorded(optuna.load_study(study_name=name, storage=_open(folder, url)), space)
+    with _opened(folder, url) as storage:
+        return _recorded(optuna.load_study(study_name=name, storage=storage), space)
 
 
 def _recorded(study: Any, space: Space) -> list[Recorded]:
@@ -176,11 +184,19 @@ def _from_json(data: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _open(folder: Path, url: str | None) -> Any:
-    if url is not None:
-        return url
-    path = folder / JOURNAL
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+@contextmanager
+def _opened(folder: Path, url: str | None) -> Iterator[Any]:
+    """The journal of a folder, or a database, whose connections Optuna itself leaves open."""
+    if url is None:
+        path = folder / JOURNAL
+        yield optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+        return
+    database = optuna.storages.RDBStorage(url)
+    try:
+        yield database
+    finally:
+        database.remove_session()
+        database.engine.dispose()
 
 
 class _NoLock:

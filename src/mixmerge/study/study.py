@@ -57,11 +57,14 @@ class Study:
     @property
     def winner(self) -> Recorded:
         """The winner's record. Raises PlanError where no draw is complete."""
-        found = self.records.winner
-        if found is None:
+        records = self.records
+        if records.winner is None:
             rule, cure = "a study has a winner once a draw is complete", "run `mixmerge explore` to its end"
-            raise PlanError(Problem(rule, "no complete draw", str(self.folder), cure))
-        return found
+            found = "no complete draw"
+            if records.all_failed:
+                found, cure = f"all {len(records.trials)} draws failed", "see why in its report.html"
+            raise PlanError(Problem(rule, found, str(self.folder), cure))
+        return records.winner
 
     @property
     def pareto(self) -> list[dict[str, Any]]:

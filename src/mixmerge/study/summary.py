@@ -42,6 +42,11 @@ class Records:
         """The draw chosen on the validation items."""
         return best_of(self.trials, self.weights)
 
+    @property
+    def all_failed(self) -> bool:
+        """Whether there were draws, and every one failed."""
+        return bool(self.trials) and all(trial.state == "failed" for trial in self.trials)
+
     def merges(self) -> dict[str, str]:
         """Everything that is proved: name in reports -> name of its files. Winner first."""
         winner = {} if self.winner is None else {schema.WINNER: trial_name(self.winner.number)}
@@ -51,6 +56,12 @@ class Records:
         """Scores of a model by term of the objective, in the order of item numbers; empty where it was not scored."""
         found = self.all_scores(name, split)
         return {task: found[task] for task in self.weights if task in found}
+
+    def whole_scores(self, name: str, split: str) -> dict[str, Floats]:
+        """The same; empty unless every term has a score for each of its items: a proof that was stopped is none."""
+        found = self.scores(name, split)
+        sizes = {task: self.identity["tasks"][task][f"{split}_n"] for task in self.weights}
+        return found if {task: terms.size(task, scores) for task, scores in found.items()} == sizes else {}
 
     def all_scores(self, name: str, split: str) -> dict[str, Floats]:
         """The same, with what the objective does not look at."""
@@ -63,10 +74,10 @@ def arrays(found: Found) -> dict[str, Floats]:
 
 
 def tables(records: Records, split: str) -> dict[str, dict[str, Estimate]]:
-    """Merge -> task and `objective` -> mean and interval, of all that were scored on a split."""
+    """Merge -> task and `objective` -> mean and interval, of all that answered every item of a split."""
     found = {}
     for label, name in records.merges().items():
-        scores = records.scores(name, split)
+        scores = records.whole_scores(name, split)
         if scores:
             found[label] = estimates_of(records, scores)
     return found
@@ -96,10 +107,10 @@ def paired(records: Records) -> list[schema.Paired]:
     merges = records.merges()
     if schema.WINNER not in merges:
         return []
-    winner = records.scores(merges.pop(schema.WINNER), "test")
+    winner = records.whole_scores(merges.pop(schema.WINNER), "test")
     found: list[schema.Paired] = []
     for label, name in merges.items():
-        other = records.scores(name, "test")
+        other = records.whole_scores(name, "test")
         if winner and other:
             found += [paired_row(label, task, one) for task, one in differences(records, winner, other).items()]
     return found
@@ -161,11 +172,7 @@ def _ended(records: Records, proved: bool) -> bool:
     """Whether all draws ended, and what can be proved is proved."""
     if any(trial.state == "running" for trial in records.trials):
         return False
-    return proved or _all_failed(records) or (not _proves(records.identity) and records.winner is not None)
-
-
-def _all_failed(records: Records) -> bool:
-    return bool(records.trials) and all(trial.state == "failed" for trial in records.trials)
+    return proved or records.all_failed or (not _proves(records.identity) and records.winner is not None)
 
 
 def _proves(identity: Identity) -> bool:
@@ -276,14 +283,14 @@ def _optimism(
 
 def _verdict(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> schema.Verdict:
     merges = records.merges()
+    if records.all_failed:
+        said = f"Nothing was chosen: all {len(records.trials)} draws failed. The trial table says why."
+        return {"sentence": said, "strength": "pending"}
     if not _proves(records.identity):
         said = "A score of one's own gives one number a model: nothing can be said about chance."
         return {"sentence": said, "strength": "pending"}
-    if _all_failed(records):
-        said = f"Nothing was chosen: all {len(records.trials)} draws failed. The trial table says why."
-        return {"sentence": said, "strength": "pending"}
     if schema.WINNER not in test or schema.EQUAL not in test:
-        return {"sentence": "Not tested yet: the draws are not all done.", "strength": "pending"}
+        return {"sentence": "Not tested yet: the study has not ended.", "strength": "pending"}
     winner = records.scores(merges[schema.WINNER], "test")
 
     def against(label: str) -> Estimate:

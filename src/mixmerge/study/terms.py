@@ -15,11 +15,14 @@ import numpy as np
 from mixmerge import evaluation
 from mixmerge.evaluation import Estimate
 from mixmerge.evaluation.attacks import Drop, drop
-from mixmerge.evaluation.numbers import LEVEL, RESAMPLES, resampled_means
+from mixmerge.evaluation.numbers import LEVEL, RESAMPLES, resampled_means, widened
 from mixmerge.study.items import Floats
 
 PREFIX: Final = "1-pdr "
 """Names of such terms begin so; no task may."""
+
+STILL: Final = 1e-12
+"""Resampled values nearer to each other than this are rounding, and say nothing."""
 
 Weights = Mapping[str, float]
 Scores = Mapping[str, Floats]
@@ -90,19 +93,22 @@ def objective_difference(a: Scores, b: Scores, weights: Weights, *, seed: int) -
 
 
 def _combined(columns: Scores, singles: Mapping[str, Estimate], weights: Weights, seed: int) -> Estimate:
-    """columns: scores of one model, or of two side by side, by term. singles: each term's own estimate."""
+    """columns: scores of one model, or of two side by side, by term. singles: each term's own estimate.
+
+    Terms that resampling leaves as they are add the width of their own estimate.
+    """
     total = sum(weights[name] for name in columns)
     shares = {name: weights[name] / total for name in columns}
     mean = sum(shares[name] * singles[name].mean for name in columns)
     seeds = np.random.SeedSequence(seed).generate_state(len(columns), np.uint64)
-    parts = [shares[name] * _resampled(name, both, int(own)) for (name, both), own in zip(columns.items(), seeds,
-             strict=True)]  # fmt: skip
+    parts = {
+        name: shares[name] * _resampled(name, both, int(own))
+        for (name, both), own in zip(columns.items(), seeds, strict=True)
+    }
     n = sum(size(name, both[:, 0]) for name, both in columns.items())
-    means = np.sum(parts, axis=0)
-    if means.max() > means.min():
-        return _interval(mean, means, 0.0, n)
-    low = sum(shares[name] * singles[name].low for name in columns)
-    return Estimate(mean, low, sum(shares[name] * singles[name].high for name in columns), n)
+    still = [name for name, found in parts.items() if found.max() - found.min() < STILL]
+    found = _interval(mean, np.sum(list(parts.values()), axis=0), 0.0, n)
+    return widened(found, [(shares[name], singles[name]) for name in still])
 
 
 def _resampled(name: str, columns: Floats, seed: int) -> Floats:
@@ -139,7 +145,7 @@ def drop_difference(a: Floats, b: Floats, *, seed: int) -> Drop | None:
 
 def _interval(middle: float, found: Floats, doubt: float, n: int) -> Estimate:
     """Percentiles; where resampling shows no spread, as far as examples that were not seen might move it."""
-    if found.size == 0 or found.max() - found.min() < 1e-12:
+    if found.size == 0 or found.max() - found.min() < STILL:
         return Estimate(middle, middle - doubt, middle + doubt, n)
     low, high = np.quantile(found, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     return Estimate(middle, min(float(low), middle), max(float(high), middle), n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixmerge.report.charts.marks import NARROW_BELOW, dot, grid_columns, interval_words, lying
+from mixmerge.report.charts.marks import NARROW_BELOW, dot, grid_columns, interval_words, lying, mixed
 from mixmerge.report.reading import Measure, complete, measures_of, one_ratio, score_of, scored, signless
 from mixmerge.report.schema import WINNER, Study
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, picture, span, text
@@ -85,7 +85,6 @@ def _draws(study: Study, measure: Measure, scale: Scale, y: float) -> list[Svg]:
         if score is None:
             continue
         share = trial["ratio"][0] if pair and trial["ratio"] else 0.5
-        style = f"--at:{100 * share:.1f}%"
-        mark = dot(study, trial, scale(score["mean"]), y, style=style, shade="mix" if pair else "lone")
+        mark = dot(study, trial, scale(score["mean"]), y, style=mixed(share), shade="mix" if pair else "lone")
         (last if trial["number"] == study["winner"] else parts).append(mark)
     return parts + last

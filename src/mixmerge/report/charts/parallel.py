@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mixmerge.report.charts.marks import NARROW_BELOW, ranked
+from mixmerge.report.charts.marks import NARROW_BELOW, ranked, shaded
 from mixmerge.report.reading import (
     complete,
     groups_of,
@@ -124,7 +124,7 @@ def _lines(study: Study, trials: list[Trial], axes: list[Axis], places: list[flo
                 "g",
                 path(points, "catch-line"),
                 drawn,
-                style=f"--at:{100 * ranks[index]:.1f}%",
+                style=shaded(ranks[index]),
                 data_trial=str(trial["number"]),
             )
         )

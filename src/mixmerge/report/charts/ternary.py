@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mixmerge.report.charts.marks import NARROW_BELOW, dot, ranked
+from mixmerge.report.charts.marks import NARROW_BELOW, dot, ranked, shaded
 from mixmerge.report.reading import Measure, complete, source_mark
 from mixmerge.report.schema import Study
 from mixmerge.report.svg import Svg, clipped, el, line, path, picture, text
@@ -28,7 +28,7 @@ def ternary_chart(study: Study, width: float) -> Svg | None:
     order = sorted(range(len(trials)), key=lambda index: (trials[index]["number"] == study["winner"], places[index]))
     for index in order:
         x, y = _place(trials[index]["ratio"] or [], corners)
-        parts.append(dot(study, trials[index], x, y, style=f"--at:{100 * places[index]:.1f}%", shade="heat"))
+        parts.append(dot(study, trials[index], x, y, style=shaded(places[index]), shade="heat"))
     label = "Ratios of the three sources, coloured by score"
     return picture(width, top + rise + 44, label, *parts, class_="chart ternary-chart")
 
