@@ -4,7 +4,8 @@ usage: run.py [--work DIR] [--repeat 5] [--layers 22] [--hidden 2048] [--only NA
 
 MIXMERGE_MERGEKIT names a `mergekit-yaml` in an environment of its own; without it its rows are left out. Prints a
 Markdown table. Times are wall seconds of whole processes: start-up, fsync and fingerprints included; medians after one
-discarded run. Peak memory is the process's largest resident set.
+discarded run. Peak memory is the process's largest resident set. Both tools run without PYTHONDONTWRITEBYTECODE: where
+it is set, sources that are not installed (ours, in a checkout) are compiled anew at every start, a package's are not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def timed(command: Sequence[str], log: Path) -> Run:
     """Run a command to its end. Its output goes to a log; a failure stops the benchmark with it."""
     began = time.perf_counter()
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=ENVIRONMENT)
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -133,7 +135,10 @@ class Bench:
             runs.append(self._fresh(self.ours(case)))
         peer = self._fresh(self.theirs(case)) if self.mergekit and case.theirs else None
         plan = subprocess.run(
-            [*self.mixmerge, "plan", str(self.work / "ours.yaml"), "--json"], capture_output=True, check=True
+            [*self.mixmerge, "plan", str(self.work / "ours.yaml"), "--json"],
+            capture_output=True,
+            check=True,
+            env=ENVIRONMENT,
         )
         return {
             "name": case.name,
@@ -145,6 +150,18 @@ class Bench:
             "theirs": None if peer is None else peer.seconds,
             "their_peak": None if peer is None else peer.peak,
         }
+
+    def starts(self) -> list[str]:
+        """Seconds until help is printed, a recipe is planned, and a tiny model of the zoo is merged: start-up is all of
+        the first two, and nearly all of the third, which loads the compiled loops."""
+        zoo = HERE.parent / "src" / "mixmerge" / "zoo"
+        models = ["--method", "linear", str(zoo / "adder"), str(zoo / "sorter"), "--ratio", "0.5"]
+        merge = ["merge", *models, "-o", str(self.out), "--overwrite", "-q"]
+        found = []
+        for words in (["--help"], ["plan", *models], merge):
+            times = [timed([*self.mixmerge, *words], self.log).seconds for _ in range(10)][1:]
+            found.append(f"`mixmerge {words[0]}` {statistics.median(times):.2f} s ({min(times):.2f})")
+        return found
 
 
 def table(rows: Sequence[dict[str, object]]) -> str:
@@ -200,9 +217,8 @@ def main() -> None:
         if not options.only or case.name.split()[0] in options.only:
             rows.append(bench.measure(case))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    starts = [timed([*bench.mixmerge, "--help"], bench.log).seconds for _ in range(6)][1:]
     print(f"{machine()}; medians of {options.repeat} runs, one discarded\n\n{table(rows)}")
-    print(f"\n`mixmerge --help`: {statistics.median(starts):.2f} s (least {min(starts):.2f})")
+    print("\nStart-up, medians (least) of 9: " + ", ".join(bench.starts()))
 
 
 if __name__ == "__main__":

@@ -36,12 +36,19 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names on first use, so that importing the package costs nothing."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
+    """Public names on first use, so that importing the package costs nothing; `__version__` is one of them."""
     import importlib
 
+    if name == "__version__":
+        return importlib.import_module("mixmerge.api").package_version()
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What a person is offered, also before it was used."""
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 __all__ = [

@@ -7,8 +7,12 @@ import sys
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    from mixmerge.cli import run
-
+    try:
+        from mixmerge.cli import run
+        from mixmerge.cli.terminal import prepare
+    except KeyboardInterrupt:
+        sys.exit(130)
+    prepare()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from mixmerge.recipe import ModelRef, Recipe, load_recipe, model_refs, parse_rec
 
 def package_version() -> str:
     """Version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version  # a plan does without: it takes a tenth of its start
+
     try:
         return version("mixmerge")
     except PackageNotFoundError:
@@ -117,7 +118,7 @@ def merge(
 def verify(folder: str | Path, *, threads: int = 1, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
     """Recompute the fingerprints of a merged model; returns its record. Raises VerificationError if any differs."""
     _check_positive(threads=threads)
-    return verify_folder(Path(folder), threads=threads, listeners=listeners)
+    return verify_folder(fileio.expanded(folder), threads=threads, listeners=listeners)
 
 
 def open_models(recipe: Recipe) -> Mapping[ModelRef, Checkpoint]:
@@ -193,7 +194,7 @@ def _fetched(ref: ModelRef, model: Checkpoint) -> Checkpoint:
 def _check_positive(**numbers: int | None) -> None:
     """Raises PlanError with all that are not at least 1. None stands for a default."""
     problems = [
-        Problem(f"{name} is at least 1", f"{name}={value}")
+        Problem(f"{name} is at least 1", f"{name}={value}", "", "leave it out for the default")
         for name, value in numbers.items()
         if value is not None and value < 1
     ]

@@ -13,11 +13,22 @@ import pytest
 
 from cli.conftest import Cli
 from mixmerge.cli import COMMANDS, failures, terminal
-from mixmerge.cli.options import spread
 from mixmerge.cli.tables import table
 from mixmerge.methods import METHODS, method_names
 
-HEAVY = ("numpy", "numba", "scipy", "torch", "transformers", "huggingface_hub", "rich.progress", "yaml", "optuna")
+HEAVY = (
+    "numpy",
+    "numba",
+    "scipy",
+    "torch",
+    "transformers",
+    "huggingface_hub",
+    "rich.progress",
+    "yaml",
+    "optuna",
+    "typer",
+    "pydantic",
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,12 +101,6 @@ def test_colours_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stopped_without_a_cure(capsys: pytest.CaptureFixture[str]) -> None:
     assert failures.exit_code(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "stopped\n"
-
-
-def test_spread_leaves_plain_functions_alone() -> None:
-    def plain(word: str) -> None: ...
-
-    assert spread(plain) is plain
 
 
 def test_table() -> None:

@@ -54,7 +54,7 @@ def test_explore(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["vary"] == {"density": [0.2, 0.8], "method": ["ties", "linear"]}
     assert seen["race"] is True
     assert seen["memory"] == 2**31
-    assert (seen["draws"], seen["sampler"], seen["listeners"]) == (8, None, ())
+    assert (seen["draws"], seen["sampler"], len(seen["listeners"])) == (8, None, 1)
     assert "winner         90.0 [85.0, 95.0]" in out
     assert "100.0 [100.0, 100.0]" in out
     assert "60.0 ± 10.0 (mean ± sd of 8 draws on validation)" in out
@@ -188,7 +188,12 @@ def test_export(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = cli("export", "study", "out", "--trial", "4", "--push-to-hub", "me/model")
     assert (code, out) == (0, "out/a\nout/b\n")
     assert seen["words"] == ("study", "out")
-    assert (seen["trial"], seen["push_to_hub"], seen["pareto"]) == (4, "me/model", False)
+    assert (seen["trial"], seen["push_to_hub"], seen["pareto"], seen["private"]) == (4, "me/model", False, False)
+    assert cli("export", "study", "out", "--push-to-hub", "me/model", "--private").code == 0
+    assert seen["private"] is True
+    code, _, err = cli("export", "study", "out", "--private")
+    assert code == 2
+    assert "--private goes with --push-to-hub" in err
 
 
 def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,8 +224,6 @@ def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_live_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with live_table.watched(quiet=False) as listeners:
-        assert listeners == ()  # no terminal
     monkeypatch.setattr(live_table, "is_terminal", lambda: True)
     with live_table.watched(quiet=True) as listeners:
         assert listeners == ()
@@ -237,6 +240,29 @@ def test_live_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "scoring winner on the test items" in err
     assert "3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left" in " ".join(err.split())
     assert "0.25, 0.75" in err
+
+
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the log of a batch system: what is done, a line a draw, and nothing that a screen would obey."""
+    with live_table.watched(quiet=True) as listeners:
+        assert listeners == ()
+    with live_table.watched(quiet=False) as (tell,):
+        tell(study.Stage("base\x1b[2J"))
+        tell(study.StudyStarted("s", 4, 0, "sobol", ("a",), ("x", "y"), ("through a temporary checkpoint",)))
+        for number in range(3):
+            tell(study.TrialStarted(number, 4))
+            tell(done(number))
+        tell(study.Proving("winner", "test"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "base\\x1b[2J",
+        "note: through a temporary checkpoint",
+        "draw 0: ratio 0.25, 0.75; 0.7500; 1 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
+        "draw 1: ratio 0.25, 0.75; 0.7500; 2 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
+        "draw 2: ratio 0.25, 0.75; out of memory; 3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
+        "scoring winner on the test items",
+    ]
 
 
 def test_more_than_a_day_left() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cli.conftest import Cli
+from mixmerge.cli.plan_text import NOTES_SHOWN
 from mixmerge.errors import LISTED, LONGEST, MixmergeError, Problem
 from support.models import write_model
 
@@ -24,6 +25,37 @@ def test_two_unlike_models_fill_no_screen(cli: Cli, place: Path) -> None:
     assert "refused: 2001 problems" in told.err
     refused = json.loads(cli("plan", "--method", "linear", "--dialect", "paper", "a", "b", "--json").out)
     assert len(refused["problems"]) == 2001, "a program gets them all"
+
+
+def test_many_notes_fill_no_screen(cli: Cli, place: Path) -> None:
+    """A tensor in a thousand is a matter for the base; those are counted on a screen, and listed in JSON."""
+    for name in "abc":
+        own = {f"layers.{k}.{'x' * (5000 if k == 0 else 1)}": np.ones(1 + ord(name), np.float32) for k in range(1000)}
+        write_model(place / name, {**own, "w": np.ones(1, np.float32)})
+    words = [
+        "--method",
+        "linear",
+        "--dialect",
+        "paper",
+        "a",
+        "b",
+        "--base",
+        "c",
+        "--on-mismatch",
+        "base",
+        "--dare",
+        "0",
+    ]
+    told = cli("plan", *words)
+    assert told.code == 0
+    assert told.out.count("is copied from the base") < NOTES_SHOWN + 1
+    assert f"and {1000 - NOTES_SHOWN} more (mixmerge plan --json has all)" in told.out
+    assert max(map(len, told.out.splitlines())) < LONGEST + 100
+    merged = cli("merge", *words, "-o", "out")
+    assert merged.code == 0
+    assert merged.err.count("note: ") == NOTES_SHOWN + 1
+    notes = json.loads(cli("plan", *words, "--json").out)["plan"]["notes"]
+    assert sum("is copied from the base" in note for note in notes) == 1000
 
 
 def test_a_merged_model_that_was_replaced_fills_no_screen(cli: Cli, place: Path) -> None:

@@ -37,6 +37,35 @@ def test_links_lead_somewhere(page: str) -> None:
             assert (path.parent / target).exists(), f"{page} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_that_are_not_run_are_understood(page: str) -> None:
+    """Those of `sh` blocks: every option is there, and takes what is said."""
+    from mixmerge.cli import command
+
+    for block in blocks((ROOT / page).read_text("utf-8")):
+        for line in block.body.replace("\\\n", " ").splitlines() if block.language == "sh" else ():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["mixmerge"]:
+                found = command(words[1])
+                with found.make_context(words[1], words[2:]) as context:
+                    assert found.read(context), line
+
+
+def test_every_environment_variable_is_explained() -> None:
+    page = (ROOT / "docs/questions.md").read_text("utf-8")
+    sources = [path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py")]
+    names = {name for text in sources for name in re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"", text)}
+    internal = {
+        "LD_LIBRARY_PATH",
+        "LOCAL_RANK",
+        "RAY_USAGE_STATS_ENABLED",
+        "HF_ALLOW_CODE_EVAL",
+    }  # of others, not settings
+    assert len(names) > len(internal)
+    for name in names - internal:
+        assert name in page, f"docs/questions.md says nothing of {name}"
+
+
 def test_zoo_is_where_the_pages_look_for_it() -> None:
     assert {path.name for path in ZOO.iterdir()} >= {"base", "adder", "sorter", "flipper"}
 

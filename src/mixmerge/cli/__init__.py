@@ -6,17 +6,16 @@ command needs of the library is imported inside it.
 
 from __future__ import annotations
 
-import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-import typer
-import typer.core
-import typer.main
+import click
 
-from mixmerge.cli.failures import UsageError, exit_code
-from mixmerge.cli.options import spread
+from mixmerge.cli.failures import FAILED, UsageError, exit_code
+from mixmerge.cli.parser import HELP, Command, of_click
+from mixmerge.cli.terminal import nobody_reads
 from mixmerge.errors import Problem, nearest
 
 
@@ -45,81 +44,69 @@ DEBUG: Final = "--debug"
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code. Nothing is raised but what ends the interpreter."""
     debug = DEBUG in arguments
-    words = [DEBUG] * debug + [word for word in arguments if word != DEBUG]
+    words = [word for word in arguments if word != DEBUG] or ["--help"]
     try:
-        _root().main(args=words, prog_name="mixmerge")
+        code = _run([DEBUG] * debug + words)
+        sys.stdout.flush()
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except click.UsageError as error:
+        return exit_code(of_click(error), debug=debug)
+    except BrokenPipeError as error:
+        return FAILED if nobody_reads() else exit_code(error, debug=debug)
     except (Exception, KeyboardInterrupt) as error:
         return exit_code(error, debug=debug)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    root = _root()
+    try:
+        with root.make_context("mixmerge", words) as context:
+            root.invoke(context)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
     return 0
 
 
-class _Commands(typer.core.TyperGroup):
+class _Commands(click.Group):
     """The table as a group of commands."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> typer.core.TyperCommand:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             raise UsageError(Problem(f"there is no command {cmd_name!r}", "", "", nearest(cmd_name, COMMANDS)))
-        return _load(cmd_name)
+        return command(cmd_name)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
-def _root() -> typer.core.TyperGroup:
-    app = typer.Typer(
-        cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-        add_completion=False,
-    )  # fmt: skip
-    app.callback()(_options)
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup), "an application with a callback is a group"
-    return group
-
-
-def _load(name: str) -> typer.core.TyperCommand:
+def command(name: str) -> Command:
     """The command of that name, its module imported now."""
     module, _, function = COMMANDS[name].target.partition(":")
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    app.command(name)(_stoppable(spread(getattr(importlib.import_module(module), function))))
-    command = typer.main.get_command(app)
-    assert isinstance(command, typer.core.TyperCommand), "an application of one command is that command"
-    return command
+    return Command(name, getattr(importlib.import_module(module), function))
 
 
-def _stoppable(function: Callable[..., None]) -> Callable[..., None]:
-    """Control-C ends a command with exit code 130, not with the parser's own word for it."""
+def _root() -> _Commands:
+    version = click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
+        help="Print the version and exit.",
+    )  # fmt: skip
+    debug = click.Option(
+        [DEBUG], is_flag=True, expose_value=False, help="Print the traceback of errors (at any place)."
+    )
+    text = "Merge fine-tuned language models, and find the merging ratio (Mixup Model Merge).\n\n"
+    text += "`mixmerge COMMAND --help` explains one command."
+    return _Commands(params=[version, debug], help=text, context_settings={"help_option_names": list(HELP)})
 
-    @functools.wraps(function)
-    def called(*arguments: Any, **named: Any) -> None:
-        try:
-            function(*arguments, **named)
-        except KeyboardInterrupt as error:
-            raise typer.Exit(exit_code(error)) from None
 
-    return called
-
-
-def _version(wanted: bool) -> None:
+def _version(ctx: click.Context, _: click.Parameter, wanted: Any) -> None:
     if wanted:
         from importlib.metadata import version
 
         print(f"mixmerge {version('mixmerge')}")
-        raise typer.Exit
-
-
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Print the traceback of errors (at any place).")] = False,
-) -> None:
-    """Merge fine-tuned language models, and find the merging ratio (Mixup Model Merge).
-
-    `mixmerge COMMAND --help` explains one command.
-    """
+        ctx.exit()

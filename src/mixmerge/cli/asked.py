@@ -8,14 +8,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from mixmerge.cli.failures import UsageError
+from mixmerge.cli.failures import COMMAND_LINE, UsageError
 from mixmerge.cli.options import RecipeOptions
 from mixmerge.errors import Problem
 
 if TYPE_CHECKING:
     from mixmerge.recipe import Recipe
 
-COMMAND_LINE: Final = "command line"
 RECIPE_SUFFIXES: Final = (".yaml", ".yml")
 WITH_METHOD: Final = {
     "base": "base_model: ...",

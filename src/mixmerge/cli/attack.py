@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from mixmerge.cli.failures import StoppedError, UsageError
-from mixmerge.cli.options import Words, option
+from mixmerge.cli.failures import StoppedError
+from mixmerge.cli.options import Words, argument, numbers, option
 from mixmerge.cli.terminal import is_terminal
-from mixmerge.errors import Problem
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.attacks import PromptsScored
@@ -26,12 +23,13 @@ class SearchOptions:
 
     data_dir: Annotated[str | None, option("--data-dir", metavar="DIR",
         help="Plain files of sst2 or cola, for no network.")] = None
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1,
+    limit: Annotated[int, option("--limit", metavar="N", low=1,
         help="Examples, the same for all models.")] = 100
-    queries: Annotated[int, typer.Option("--queries", metavar="N", min=1,
+    queries: Annotated[int, option("--queries", metavar="N", low=1,
         help="Prompts one search may look at.")] = 100
-    seeds: Annotated[str, typer.Option("--seeds", metavar="N[,N...]", help="One search each.")] = "0,1,2"
-    examples_seed: Annotated[int, typer.Option("--examples-seed", metavar="N", min=0,
+    seeds: Annotated[Sequence[int], option("--seeds", metavar="N[,N...]",
+        help="One search each.", default="0,1,2", read=numbers)] = (0, 1, 2)
+    examples_seed: Annotated[int, option("--examples-seed", metavar="N", low=0,
         help="Of the choice of examples.")] = 0
     prompt_text: Annotated[str | None, option("--prompt-text", metavar="TEXT",
         help="The prompt, with {content} for the example.")] = None
@@ -45,20 +43,20 @@ class SearchOptions:
 
 
 def attack(
-    search: SearchOptions,
-    models: Annotated[Words, typer.Argument(metavar="MODEL...", help="Folders or hub ids, each attacked by itself.")],
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="sst2, cola, or a JSONL file of choices.")],
+    models: Annotated[Words, argument("MODEL...", "Folders, hub ids or model+adapter, each by itself.")],
+    task: Annotated[str, option("--task", metavar="TASK", help="sst2, cola, or a JSONL file of choices.")],
     attack: Annotated[
-        str, typer.Option("--attack", metavar="NAME", help="deepwordbug, bertattack, stresstest or checklist.")
+        str, option("--attack", metavar="NAME", help="deepwordbug, bertattack, stresstest or checklist.")
     ],
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, ...")] = "cpu",
+    search: SearchOptions,
+    device: Annotated[str, option("--device", metavar="DEVICE", help="cpu, cuda, ...")] = "cpu",
     compute: Annotated[
         str | None, option("--compute", metavar="DTYPE", help="Models compute in it: float32, bfloat16 or float16.")
     ] = None,
     out: Annotated[str | None, option("--out", "-o", metavar="FILE", help="Write everything as JSON.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while it runs.")] = False,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace FILE.")] = False,
+    json: Annotated[bool, option("--json", help="Print JSON in place of the table.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show nothing while it runs.")] = False,
 ) -> None:
     """Look for a wording of the prompt that makes models fail, and print their performance drop rates.
 
@@ -68,7 +66,7 @@ def attack(
     2306.04528).
     """
     said: dict[str, Any] = {field.name: getattr(search, field.name) for field in fields(search)}
-    said |= {"seeds": _numbers(search.seeds), "protect": search.protect or [], "compute": compute}
+    said |= {"protect": search.protect or [], "compute": compute}
     from mixmerge.evaluation import attacks
 
     try:
@@ -83,14 +81,6 @@ def attack(
     print(report.text(tried=False) if json else attack_text(report), end="" if json else "\n")
     if out is not None and not json:
         print(f"report    {Path(out)}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        problem = Problem("seeds are whole numbers", text, "--seeds", "write them as --seeds 0,1,2")
-        raise UsageError(problem) from None
 
 
 @contextmanager

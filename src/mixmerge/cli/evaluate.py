@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from mixmerge.cli.asked import COMMAND_LINE
-from mixmerge.cli.failures import StoppedError, UsageError
+from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError
 from mixmerge.cli.judge_options import JudgeOptions, judge_of
+from mixmerge.cli.options import argument, option
 from mixmerge.cli.scoring_options import ScoringOptions
 from mixmerge.cli.scoring_options import prompt as prompt_option
 from mixmerge.cli.terminal import is_terminal
-from mixmerge.errors import Problem
+from mixmerge.errors import Problem, legible
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.results import Event
 
 
 def evaluate(
-    judging: JudgeOptions,
-    scoring: ScoringOptions,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, or a hub id.")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="TASK", help="More tasks, after --tasks.")] = None,
-    suite: Annotated[str | None, typer.Option("--suite", metavar="NAME", help="All tasks of a suite: m3.")] = None,
+    *,
+    model: Annotated[str, argument("MODEL", "A folder, a hub id, or model+adapter.")],
+    more: Annotated[list[str] | None, argument("[TASK]...", "More tasks, after --tasks.")] = None,
+    suite: Annotated[str | None, option("--suite", metavar="NAME", help="All tasks of a suite: m3.")] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--tasks", metavar="TASK...", help="m3_gsm8k, JSONL files, lm-eval names, folders of YAML."),
+        option("--tasks", metavar="TASK...", help="m3_gsm8k, JSONL files, lm-eval names, folders of YAML."),
     ] = None,
     prompt: Annotated[str | None, prompt_option("the tokenizer's template, else alpaca")] = None,
     allow_task_code: Annotated[
-        bool, typer.Option("--allow-task-code", help="Let task folders bring Python code.")
+        bool, option("--allow-task-code", help="Let task folders bring Python code.")
     ] = False,
-    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything as JSON.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON without items in place of the table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while it runs.")] = False,
+    out: Annotated[str | None, option("--out", "-o", metavar="FILE", help="Write everything as JSON.")] = None,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace FILE.")] = False,
+    json: Annotated[bool, option("--json", help="Print JSON without items in place of the table.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show nothing while it runs.")] = False,
+    scoring: ScoringOptions,
+    judging: JudgeOptions,
 ) -> None:  # fmt: skip
     """Score a model on the paper's evaluation (--suite m3), or on other tasks.
 
@@ -86,7 +86,7 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
 
     def note(event: Event) -> None:
         if isinstance(event, Note) and not quiet:
-            typer.echo(f"note: {event.text}", err=True)
+            print(legible(f"note: {event.text}"), file=sys.stderr)
 
     if quiet or not is_terminal():
         yield note
@@ -116,7 +116,7 @@ class _Bar:
         from mixmerge.evaluation.results import Asked, Note
 
         if isinstance(event, Note):
-            self._bar.console.print(f"note: {event.text}", markup=False)
+            self._bar.console.print(legible(f"note: {event.text}"), markup=False)
         elif isinstance(event, Asked):
             if event.task not in self._rows:
                 self._rows[event.task] = self._bar.add_task(event.task, total=event.total)

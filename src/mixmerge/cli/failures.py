@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from typing import Final
@@ -15,6 +16,9 @@ from mixmerge.errors import MixmergeError, Problem, legible, listed
 REFUSED: Final = 2
 FAILED: Final = 1
 STOPPED: Final = 130
+
+COMMAND_LINE: Final = "command line"
+"""The place of a problem with its words."""
 
 
 class UsageError(MixmergeError, ValueError):
@@ -71,4 +75,5 @@ def _unexpected(error: BaseException, debug: bool) -> str:
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr)

@@ -10,10 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
-import typer
-
-from mixmerge.cli.asked import COMMAND_LINE
-from mixmerge.cli.failures import UsageError
+from mixmerge.cli.failures import COMMAND_LINE, UsageError
 from mixmerge.cli.options import option
 from mixmerge.errors import Problem
 
@@ -38,19 +35,19 @@ class JudgeOptions:
         help="Ask through the alpaca_eval package instead: one of its configurations, as chatgpt_fn.")] = None
     judge_key: Annotated[str | None, option("--judge-key", metavar="VARIABLE",
         help="Environment variable that holds the key; the key itself is never said or recorded.")] = None
-    judge_both_orders: Annotated[bool | None, typer.Option("--judge-both-orders", show_default=False,
+    judge_both_orders: Annotated[bool | None, option("--judge-both-orders",
         help="Show each pair in both orders, at twice the cost.")] = None
-    judge_seed: Annotated[int | None, typer.Option("--judge-seed", metavar="N", show_default=False,
-        help="Seed of the order in which answers are shown.  [default: 0]")] = None
-    judge_max_tokens: Annotated[int | None, typer.Option("--judge-max-tokens", metavar="N", min=1, show_default=False,
-        help="Of one verdict; more for models that think first.  [default: 16]")] = None
-    judge_price_in: Annotated[float | None, typer.Option("--judge-price-in", metavar="X", show_default=False,
+    judge_seed: Annotated[int | None, option("--judge-seed", metavar="N",
+        help="Seed of the order in which answers are shown.", default="0")] = None
+    judge_max_tokens: Annotated[int | None, option("--judge-max-tokens", metavar="N", low=1,
+        help="Of one verdict; more for models that think first.", default="16")] = None
+    judge_price_in: Annotated[float | None, option("--judge-price-in", metavar="X",
         help="Price of a million prompt tokens, to be told what it costs.")] = None
-    judge_price_out: Annotated[float | None, typer.Option("--judge-price-out", metavar="X", show_default=False,
+    judge_price_out: Annotated[float | None, option("--judge-price-out", metavar="X",
         help="Price of a million completion tokens.")] = None
     judge_verdicts: Annotated[str | None, option("--judge-verdicts", metavar="FILE",
-        help=f"Keeps verdicts, so that none is paid for twice.  [default: {VERDICTS}.jsonl]")] = None
-    yes: Annotated[bool | None, typer.Option("--yes", show_default=False,
+        help="Keeps verdicts, so that none is paid for twice.", default=f"{VERDICTS}.jsonl")] = None
+    yes: Annotated[bool | None, option("--yes",
         help="Agree to the judge's cost without being asked.")] = None
 # fmt: on
 

@@ -1,13 +1,19 @@
-"""What a running study shows on a terminal: draws, best so far, rate, time left. Rich is imported only to show it."""
+"""What a running study shows: draws, best so far, rate, time left. On a terminal a table, elsewhere a line a draw.
+
+Rich is imported only to show the table.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from mixmerge.cli.plan_text import few_notes
 from mixmerge.cli.terminal import is_terminal
+from mixmerge.errors import legible
 
 if TYPE_CHECKING:
     from mixmerge.study import StudyEvent, StudyListener, TrialDone
@@ -17,15 +23,39 @@ SHOWN: Final = 10
 
 @contextmanager
 def watched(*, quiet: bool) -> Iterator[tuple[StudyListener, ...]]:
-    """Listeners for a study: a live table on stderr where that is a terminal and not `quiet`, else none."""
-    if quiet or not is_terminal():
+    """Listeners for a study that show it on stderr: none if `quiet`."""
+    if quiet:
         yield ()
+        return
+    if not is_terminal():
+        yield (_tell,)
         return
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
         yield (_View(live),)
+
+
+def _tell(event: StudyEvent) -> None:
+    """Lines for a log."""
+    from mixmerge import study
+
+    if isinstance(event, study.TrialDone):
+        ratio = f"ratio {ratio_text(event)}; " if event.ratios else ""
+        lines = [f"draw {event.number}: {ratio}{_result(event)}; {progress_text(event)}"]
+    elif isinstance(event, study.StudyStarted):
+        lines = [f"note: {note}" for note in few_notes(event.notes)]
+    elif isinstance(event, study.TrialStarted):
+        lines = []
+    else:
+        lines = [_doing(event)]
+    for line in lines:
+        print(legible(line), file=sys.stderr, flush=True)
+
+
+def _result(trial: TrialDone) -> str:
+    return trial.error or trial.state if trial.value is None else f"{trial.value:.4f}"
 
 
 class _View:
@@ -43,8 +73,8 @@ class _View:
             self._last.append(event)
         elif isinstance(event, study.StudyStarted):
             self._last.clear()
-            for note in event.notes:
-                self._live.console.print(f"note: {note}", markup=False)
+            for note in few_notes(event.notes):
+                self._live.console.print(legible(f"note: {note}"), markup=False)
         self._doing = _doing(event) or self._doing
         self._live.update(self._table())
 
@@ -59,15 +89,17 @@ class _View:
         for trial in self._last:
             mark = "best" if trial.number == trial.best_number else trial.error or trial.state
             value = "" if trial.value is None else f"{trial.value:.4f}"
-            shown.add_row(str(trial.number), Text(ratio_text(trial)), value, f"{trial.seconds:.1f}", Text(mark))
-        return Group(Text(self._doing), *([shown] if self._last else []), Text(self._progress()))
+            shown.add_row(
+                str(trial.number), Text(ratio_text(trial)), value, f"{trial.seconds:.1f}", Text(legible(mark))
+            )
+        progress = Text(progress_text(self._last[-1]) if self._last else "")
+        return Group(Text(legible(self._doing)), *([shown] if self._last else []), progress)
 
-    def _progress(self) -> str:
-        if not self._last:
-            return ""
-        last = self._last[-1]
-        best = "none yet" if last.best is None else f"{last.best:.4f} (draw {last.best_number})"
-        return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {clock(last.left)} left"
+
+def progress_text(last: TrialDone) -> str:
+    """How far a study is after that draw."""
+    best = "none yet" if last.best is None else f"{last.best:.4f} (draw {last.best_number})"
+    return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {clock(last.left)} left"
 
 
 def clock(seconds: float) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mixmerge.cli.asked import Asked, asked
 from mixmerge.cli.failures import StoppedError
-from mixmerge.cli.options import RecipeOptions, WorkOptions
-from mixmerge.cli.plan_text import ratio_lines
+from mixmerge.cli.options import RecipeOptions, WorkOptions, option
+from mixmerge.cli.plan_text import few_notes, ratio_lines
 from mixmerge.cli.progress import Meter, shown
-from mixmerge.cli.sizes import bytes_text, mib_text, parse_size
+from mixmerge.cli.sizes import bytes_text, mib_text
 from mixmerge.errors import legible
 
 if TYPE_CHECKING:
@@ -25,9 +23,9 @@ if TYPE_CHECKING:
 def merge(
     said: RecipeOptions,
     work: WorkOptions,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted merge.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    resume: Annotated[bool, option("--resume", help="Go on with an interrupted merge.")] = False,
+    overwrite: Annotated[bool, option("--overwrite", help="Replace OUT.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No progress bar and no notes.")] = False,
 ) -> None:
     """Merge models into the folder OUT.
 
@@ -42,7 +40,6 @@ def merge(
     Options said beside a recipe win over it. Models are local folders or hub ids (owner/name, owner/name@revision).
     Everything is checked from headers before a weight is read or downloaded.
     """
-    memory, shard_size = parse_size(work.memory, "--memory"), parse_size(work.shard_size, "--shard-size")
     wanted = asked(said, needs_out=True)
     assert wanted.out is not None, "an output folder was asked for"
     if quiet:
@@ -52,8 +49,9 @@ def merge(
     try:
         with shown(quiet=quiet) as meter:
             record = api.merge(
-                wanted.recipe, wanted.out, memory=memory, threads=work.threads, shard_size=shard_size, resume=resume,
-                overwrite=overwrite, allow_nonfinite=work.allow_nonfinite, listeners=[meter],
+                wanted.recipe, wanted.out, memory=work.memory, threads=work.threads,
+                shard_size=work.shard_size, resume=resume, overwrite=overwrite,
+                allow_nonfinite=work.allow_nonfinite, listeners=[meter],
                 on_plan=None if quiet else _tell_notes,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -62,7 +60,7 @@ def merge(
 
 
 def _tell_notes(plan: Plan) -> None:
-    for note in plan.notes:
+    for note in few_notes(plan.notes):
         print(f"note: {legible(note)}", file=sys.stderr)
 
 

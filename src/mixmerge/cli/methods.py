@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from mixmerge.cli.failures import UsageError
+from mixmerge.cli.options import argument, option
 from mixmerge.errors import Problem, nearest
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One method; all where left out.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/methods.md.")] = False,
+    name: Annotated[str | None, argument("[NAME]", "One method; all where left out.")] = None,
+    markdown: Annotated[bool, option("--markdown", help="Print the page docs/methods.md.")] = False,
 ) -> None:
     """List the merge methods, or explain one: its formula and parameters in every dialect it has."""
     from mixmerge.cli import methods_text

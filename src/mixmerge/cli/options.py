@@ -1,23 +1,68 @@
-"""Options that several commands share, as dataclasses: one field an option, read by name.
+"""How options are declared, and the groups of them that several commands share: one field an option, read by name.
 
-`spread` turns a function that takes such dataclasses into one that takes their fields, which is what typer needs.
+A declaration is the annotation of a parameter of a command's function, or of a field of a dataclass among them;
+`parser` makes commands of it.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
-import typer
+from mixmerge.cli.failures import UsageError
+from mixmerge.cli.sizes import parse_size
+from mixmerge.errors import Problem
 
 Words = list[str]
+GIB: Final = 2**30
 
 
-def option(*names: str, metavar: str | None = None, help: str) -> Any:
-    """One option; values are text, so that the library checks them and names the option in its message."""
-    return typer.Option(*names, metavar=metavar, help=help, show_default=False)
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One option, or an argument where it has no names.
+
+    names: as they are typed; `--on/--off` can be said either way. metavar: what stands for the value. low: the least
+    number. default: what holds where nothing is said, in words, if the parameter's own default does not tell it. read:
+    makes a value of one word and the option's name, or raises UsageError; without it the parameter's type says how.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    low: float | None = None
+    default: str = ""
+    read: Callable[[str, str], Any] | None = None
+
+
+def option(
+    *names: str,
+    help: str,
+    metavar: str = "",
+    low: float | None = None,
+    default: str = "",
+    read: Callable[[str, str], Any] | None = None,
+) -> Any:
+    """An option. Text that is not read here is checked by the library, which names the option in its message."""
+    return Declared(names, help, metavar, low, default, read)
+
+
+def size(name: str, help: str, default: str) -> Any:
+    """An option that takes a number of bytes."""
+    return option(name, metavar="SIZE", help=help, default=default, read=parse_size)
+
+
+def numbers(text: str, option: str) -> Sequence[int]:
+    """N,N words as whole numbers."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(Problem("seeds are whole numbers", text, option, f"write them as {option} 0,1,2")) from None
+
+
+def argument(metavar: str, help: str) -> Any:
+    """A word without a name. metavar: as in the line of usage, `[WORD]...` for any number."""
+    return Declared((), help, metavar)
 
 
 # fmt: off
@@ -25,8 +70,8 @@ def option(*names: str, metavar: str | None = None, help: str) -> Any:
 class RecipeOptions:
     """What is merged: a recipe file, or `--method` with models; and what is said beside it."""
 
-    paths: Annotated[Words | None, typer.Argument(metavar="RECIPE OUT | MODEL", show_default=False,
-        help="A recipe file (and the output folder); with --method, the models.")] = None
+    paths: Annotated[Words | None, argument("RECIPE [OUT] | MODEL...",
+        "A recipe file and the output folder; with --method, the models.")] = None
     out: Annotated[str | None, option("--out", "-o", metavar="DIR", help="Output folder.")] = None
     method: Annotated[str | None, option("--method", metavar="NAME", help="Merge without a recipe file.")] = None
     base: Annotated[str | None, option("--base", metavar="MODEL", help="Base model. With --method.")] = None
@@ -47,7 +92,7 @@ class RecipeOptions:
         help="Mix only tensors whose name contains one of these; the rest at equal ratio.")] = None
     seed: Annotated[str | None, option("--seed", metavar="N", help="Seed of the ratio and of DARE.")] = None
     dare: Annotated[str | None, option("--dare", metavar="P", help="Drop this share of each task vector first.")] = None
-    dare_rescale: Annotated[bool | None, typer.Option("--dare-rescale/--no-dare-rescale", show_default=False,
+    dare_rescale: Annotated[bool | None, option("--dare-rescale/--no-dare-rescale",
         help="Divide what DARE keeps by 1 - P.")] = None
     dare_strategy: Annotated[str | None, option("--dare-strategy", metavar="random|magnitude",
         help="What DARE drops.")] = None
@@ -65,48 +110,10 @@ class RecipeOptions:
 class WorkOptions:
     """How the work is done; none of it changes the merged bytes, but for how they are divided into files."""
 
-    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Bound of the whole process.")] = "1GiB"
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, show_default="one a core",
+    memory: Annotated[int, size("--memory", "Bound of the whole process.", "1GiB")] = GIB
+    threads: Annotated[int | None, option("--threads", metavar="N", low=1, default="one a core",
         help="Threads that compute.")] = None
-    shard_size: Annotated[str, typer.Option("--shard-size", metavar="SIZE", help="Bytes of weights a file.")] = "5GB"
-    allow_nonfinite: Annotated[bool, typer.Option("--allow-nonfinite",
+    shard_size: Annotated[int, size("--shard-size", "Bytes of weights a file.", "5GB")] = 5 * 10**9
+    allow_nonfinite: Annotated[bool, option("--allow-nonfinite",
         help="Go on where a source holds NaN or infinity.")] = False
 # fmt: on
-
-
-def spread(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with every dataclass among its parameters replaced by that dataclass's fields.
-
-    A function without such parameters is returned as it is.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    if not groups:
-        return function
-
-    def called(**values: Any) -> None:
-        made = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})  # type: ignore[operator]
-            for name, group in groups.items()
-        }
-        function(**made, **values)
-
-    own = inspect.signature(function).parameters.values()
-    parameters = [_parameter(p.name, hints[p.name], p.default) for p in own if p.name not in groups]
-    shared = [one for group in groups.values() for one in _parameters(group)]
-    called.__signature__ = inspect.Signature([*shared, *parameters])  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in (*shared, *parameters)}
-    called.__doc__ = function.__doc__
-    return called
-
-
-def _parameters(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        _parameter(field.name, hints[field.name], field.default if field.default is not MISSING else inspect._empty)
-        for field in fields(group)
-    ]
-
-
-def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -7,18 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mixmerge.cli.asked import asked
-from mixmerge.cli.options import RecipeOptions, WorkOptions
-from mixmerge.cli.sizes import parse_size
+from mixmerge.cli.options import RecipeOptions, WorkOptions, option
 from mixmerge.errors import MixmergeError, legible
 
 
 def plan(
     said: RecipeOptions,
     work: WorkOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON of a stable schema (docs/plan.md).")] = False,
+    as_json: Annotated[bool, option("--json", help="Print JSON of a stable schema (docs/plan.md).")] = False,
 ) -> None:
     """Print what a merge will read, compute and write, its memory and disk, and all that is wrong with it.
 
@@ -29,12 +26,11 @@ def plan(
     from mixmerge.cli import plan_json
 
     try:
-        memory, shard_size = parse_size(work.memory, "--memory"), parse_size(work.shard_size, "--shard-size")
         wanted = asked(said, needs_out=False)
         from mixmerge import api
 
         planned = api.plan(
-            wanted.recipe, memory=memory, threads=work.threads, shard_size=shard_size, out=wanted.out,
+            wanted.recipe, memory=work.memory, threads=work.threads, shard_size=work.shard_size, out=wanted.out,
             allow_nonfinite=work.allow_nonfinite,
         )  # fmt: skip
     except MixmergeError as error:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mixmerge.cli.sizes import bytes_text, mib_text
+from mixmerge.cli.terminal import width
+from mixmerge.errors import LONGEST
 
 if TYPE_CHECKING:
     from mixmerge.cli.plan_view import AdapterView, ModelView
@@ -15,12 +17,12 @@ if TYPE_CHECKING:
     from mixmerge.planning import Plan
 
 GROUPS_SHOWN: Final = 8
+NOTES_SHOWN: Final = 20
 TOKENS_SHOWN: Final = 3
 RULES: Final = {
     False: "the mean of that model's own rows",
     True: "the base's, else that of the only model that has it, else the mean of those that have it",
 }
-WIDTH: Final = 110
 
 
 def plan_text(plan: Plan) -> str:
@@ -49,7 +51,7 @@ def ratio_lines(
 def _line(head: str, text: str) -> str:
     """A labelled line, wrapped; names and paths stay whole."""
     return textwrap.fill(
-        text, WIDTH, initial_indent=f"{head:<10}", subsequent_indent=" " * 10, break_long_words=False,
+        text, width(), initial_indent=f"{head:<10}", subsequent_indent=" " * 10, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 
@@ -142,8 +144,10 @@ def _compute(plan: Plan) -> Iterator[str]:
     copied = sum(step.method is None for step in plan.steps)
     merged = f"{len(plan.steps) - copied} tensors merged in float32"
     yield _line("compute", merged + (f", {copied} copied" if copied else ""))
+    ignored = {parameter.name for parameter in plan.method.parameters if parameter.ignored}
     for name, values in shared_values(plan).items():
-        yield _line("", f"{name} {_values(values)}")
+        if name not in ignored:
+            yield _line("", f"{name} {_values(values)}")
     for label, named in source_values(plan).items():
         for name, values in named.items():
             yield _line("", f"{name} {_values(values)} for {label}")
@@ -201,5 +205,13 @@ def _needs(plan: Plan) -> Iterator[str]:
 
 
 def _notes(plan: Plan) -> Iterator[str]:
-    for number, note in enumerate(plan.notes):
+    for number, note in enumerate(few_notes(plan.notes)):
         yield _line("" if number else "notes", note)
+
+
+def few_notes(notes: Sequence[str]) -> list[str]:
+    """The first NOTES_SHOWN of many notes, long ones cut, and how many more there are: models may disagree in thousands
+    of tensors."""
+    shown = [note if len(note) <= LONGEST else f"{note[:LONGEST]}..." for note in notes[:NOTES_SHOWN]]
+    more = len(notes) - len(shown)
+    return [*shown, f"and {more:,} more (mixmerge plan --json has all)"] if more else shown

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from mixmerge.cli.asked import COMMAND_LINE
-from mixmerge.cli.failures import StoppedError, UsageError
+from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError
 from mixmerge.cli.judge_options import JudgeOptions, judge_of
-from mixmerge.cli.options import Words, option
+from mixmerge.cli.options import GIB, Words, argument, option, size
 from mixmerge.cli.scoring_options import ScoringOptions
-from mixmerge.cli.sizes import parse_size
-from mixmerge.errors import Problem
+from mixmerge.errors import Problem, legible
 
 if TYPE_CHECKING:
     from mixmerge.reproduce.events import Event
 
 
 def reproduce(
-    judging: JudgeOptions,
-    scoring: ScoringOptions,
-    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Of the paper; none lists all.")] = None,
-    cells: Annotated[list[str] | None, typer.Argument(metavar="CELL", help="Of that table; none: all.")] = None,
+    *,
+    table: Annotated[str | None, argument("[TABLE]", "Of the paper; none lists all.")] = None,
+    cells: Annotated[list[str] | None, argument("[CELL]...", "Of that table; none: all.")] = None,
     models: Annotated[
         Words | None,
         option("--models", metavar="DIR|ROLE=NAME",
@@ -34,19 +30,21 @@ def reproduce(
     out: Annotated[str | None, option("--out", "-o", metavar="DIR", help="Where it is kept, and goes on.")] = None,
     tasks: Annotated[Words | None, option("--tasks", metavar="TASK", help="Only this; may be repeated.")] = None,
     draws: Annotated[
-        int, typer.Option("--draws", metavar="N", min=1, help="Ratios to choose among; the paper draws one.")
+        int, option("--draws", metavar="N", low=1, help="Ratios to choose among; the paper draws one.")
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of ratios and masks.")] = 0,
-    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Bound of merging.")] = "1GiB",
+    seed: Annotated[int, option("--seed", metavar="N", low=0, help="Of ratios and masks.")] = 0,
+    memory: Annotated[int, size("--memory", "Bound of merging.", "1GiB")] = GIB,
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, show_default="one a core", help="Of merging.")
+        int | None, option("--threads", metavar="N", low=1, default="one a core", help="Of merging.")
     ] = None,
-    keep_models: Annotated[bool, typer.Option("--keep-models", help="Do not delete merges that are scored.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and what is wrong.")] = False,
+    keep_models: Annotated[bool, option("--keep-models", help="Do not delete merges that are scored.")] = False,
+    dry_run: Annotated[bool, option("--dry-run", help="Print what would be done, and what is wrong.")] = False,
     print_recipes: Annotated[
         str | None, option("--print-recipes", metavar="DIR", help="Write the table's recipes there, and stop.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while it runs.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show nothing while it runs.")] = False,
+    scoring: ScoringOptions,
+    judging: JudgeOptions,
 ) -> None:  # fmt: skip
     """Make a table of the M³ paper again: merge, score, and print the published numbers beside.
 
@@ -59,7 +57,7 @@ def reproduce(
         print(tables_text())
         return
     if print_recipes is not None:
-        _recipes(table, print_recipes, seed)
+        _recipes(table, cells or [], print_recipes, seed)
         return
     if out is None:
         cure = "say --out DIR; --print-recipes DIR writes the recipes alone"
@@ -67,7 +65,7 @@ def reproduce(
         raise UsageError([*_unknown(table), missing])
     words: dict[str, Any] = {
         "out": out, "models": models or [], "tasks": tasks or [], "draws": draws, "seed": seed,
-        "judge": judge_of(judging), "memory": parse_size(memory, "--memory"), "threads": threads,
+        "judge": judge_of(judging), "memory": memory, "threads": threads,
         "keep_models": keep_models, **asdict(scoring),
     }  # fmt: skip
     if dry_run:
@@ -100,10 +98,14 @@ def _done(table: str, cells: list[str], words: dict[str, Any], *, quiet: bool) -
     print(summary_text(done))
 
 
-def _recipes(table: str, folder: str, seed: int) -> None:
+def _recipes(table: str, cells: list[str], folder: str, seed: int) -> None:
     from mixmerge import reproduce as library
 
-    if problems := _unknown(table):
+    problems = _unknown(table)
+    if cells:
+        cure = "leave out the cells, or --print-recipes"
+        problems.append(Problem("--print-recipes writes all of a table", " ".join(cells), COMMAND_LINE, cure))
+    if problems:
         raise UsageError(problems)
     for path in library.print_recipes(table, folder, seed=seed):
         print(path)
@@ -127,10 +129,10 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
         if quiet:
             return
         if isinstance(event, Doing):
-            typer.echo(f"{event.merge}: {event.what}", err=True)
+            print(legible(f"{event.merge}: {event.what}"), file=sys.stderr)
         elif isinstance(event, Measured):
-            typer.echo(f"{event.merge}: {event.words} {event.score:.1f}", err=True)
+            print(legible(f"{event.merge}: {event.words} {event.score:.1f}"), file=sys.stderr)
         elif isinstance(event, Note):
-            typer.echo(f"note: {event.text}", err=True)
+            print(legible(f"note: {event.text}"), file=sys.stderr)
 
     yield told

@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import typer
-
 from mixmerge.cli.options import option
 
 DATA_DIR: Final = option("--data-dir", metavar="DIR", help="Plain files of the suite's data, for no network.")
-LIMIT: Final = typer.Option("--limit", metavar="N", min=1, show_default=False, help="Items a task, the first.")
-ALLOW_CODE_EXECUTION: Final = typer.Option(
-    "--allow-code-execution", show_default=False, help="Run programs the model writes, confined."
-)
+LIMIT: Final = option("--limit", metavar="N", low=1, help="Items a task, the first.")
+ALLOW_CODE_EXECUTION: Final = option("--allow-code-execution", help="Run programs the model writes, confined.")
 
 
 def prompt(default: str) -> Any:
     """The option of prompt styles. default: what is used without it, in words."""
     words = "alpaca, vicuna, chat_template or raw. Of the suite's tasks."
-    return typer.Option("--prompt", metavar="STYLE", help=words, show_default=default)
+    return option("--prompt", metavar="STYLE", help=words, default=default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +24,12 @@ class ScoringOptions:
 
     data_dir: Annotated[str | None, DATA_DIR] = None
     limit: Annotated[int | None, LIMIT] = None
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, ...")] = "cpu"
+    device: Annotated[str, option("--device", metavar="DEVICE", help="cpu, cuda, ...")] = "cpu"
     compute: Annotated[
-        str | None, typer.Option("--compute", metavar="DTYPE", help="Computed in: float32, bfloat16 or float16.")
+        str | None, option("--compute", metavar="DTYPE", help="Computed in: float32, bfloat16 or float16.")
     ] = None
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Answers at once.")] = 16
+    batch_size: Annotated[int, option("--batch-size", metavar="N", low=1, help="Answers at once.")] = 16
     allow_code_execution: Annotated[bool, ALLOW_CODE_EXECUTION] = False
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=1, help="Programs, or requests to the judge, at once.")
+        int, option("--workers", metavar="N", low=1, help="Programs, or requests to the judge, at once.")
     ] = 1

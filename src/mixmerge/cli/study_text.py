@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mixmerge.cli.plan_text import WIDTH
 from mixmerge.cli.tables import table
+from mixmerge.cli.terminal import width
 
 if TYPE_CHECKING:
     from mixmerge.study import Demo, PairResult, TwoByTwo
@@ -101,7 +101,7 @@ def _two_by_two(demo: Demo) -> str:
 
 
 def _wrapped(head: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
+    return textwrap.fill(text, width(), initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def _cell_name(cell: TwoByTwo) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from mixmerge.cli.options import argument, option
 from mixmerge.cli.progress import shown
 from mixmerge.errors import legible
 
 
 def verify(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder that `mixmerge merge` wrote.")],
-    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="Threads that read.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    out: Annotated[str, argument("OUT", "A folder that `mixmerge merge` wrote.")],
+    threads: Annotated[int, option("--threads", metavar="N", low=1, help="Threads that read.")] = 1,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Recompute the fingerprint of every tensor in OUT and compare it with the record in OUT/mixmerge.json.
 
