@@ -147,3 +147,11 @@ def test_a_pareto_set_is_written_whole_or_not_at_all(tiny, tmp_path) -> None:
     with pytest.raises(OutputError, match="something of that name"):
         export(study.folder, tmp_path / "out", pareto=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [last.name]
+
+
+def test_a_folder_that_cannot_be_made(tiny, tmp_path) -> None:
+    """A file on the way to it. It is told as a refusal, with the system's reason."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Not a directory") as caught:
+        explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "file" / "s", draws=1, threads=1)
+    assert caught.value.exit_code == 2

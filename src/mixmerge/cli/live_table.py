@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from mixmerge.cli.interrupts import kept_interrupts
 from mixmerge.cli.plan_text import few_notes
 from mixmerge.cli.terminal import is_terminal
 from mixmerge.errors import legible
@@ -23,18 +24,19 @@ SHOWN: Final = 10
 
 @contextmanager
 def watched(*, quiet: bool) -> Iterator[tuple[StudyListener, ...]]:
-    """Listeners for a study that show it on stderr: none if `quiet`."""
-    if quiet:
-        yield ()
-        return
-    if not is_terminal():
-        yield (_tell,)
-        return
-    from rich.console import Console
-    from rich.live import Live
+    """Listeners for a study that show it on stderr, unless `quiet`, and let no Control-C be lost."""
+    with kept_interrupts() as again:
+        if quiet:
+            yield (again,)
+            return
+        if not is_terminal():
+            yield (_tell, again)
+            return
+        from rich.console import Console
+        from rich.live import Live
 
-    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        yield (_View(live),)
+        with Live(console=Console(stderr=True), refresh_per_second=4) as live:
+            yield (_View(live), again)
 
 
 def _tell(event: StudyEvent) -> None:

@@ -117,7 +117,7 @@ def _run(
     chooser = make_sampler(asked.sampler, space.names, asked.seed, objectives=directions)
     identity = _identity(bench, space, splits, weights, list(subjects), asked)
     refuse_strange(place)
-    with closing(_crew(setup, bench, asked)) as crew, _opened(place):
+    with closing(_crew(setup, bench, asked)) as crew, FolderLock(place):
         identity = open_identity(place, identity)
         shutil.rmtree(setup.scratch, ignore_errors=True)
         validation = {name: splits[name].validation for name in weights}
@@ -133,12 +133,6 @@ def _run(
     session.tell(Stage("report", str(place)))
     study.report()
     return study
-
-
-def _opened(folder: Path) -> FolderLock:
-    """The study's folder, made where it is not there, and locked."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return FolderLock(folder)
 
 
 def _crew(setup: Setup, bench: Workbench, asked: Settings) -> Crew:

@@ -210,14 +210,22 @@ class _NoLock:
 
 
 class FolderLock:
-    """Only one process at a time runs the study of a folder; the system lets go of it when that process ends."""
+    """Only one process at a time runs the study of a folder, made where it is not there; the system lets go of it when
+    that process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "study.lock"
         self._file: Any = None
 
     def __enter__(self) -> FolderLock:
-        self._file = self._path.open("a")
+        folder = self._path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a")
+        except OSError as error:
+            found = error.strerror or str(error)
+            rule, cure = "the folder can be made and written", "choose another folder"
+            raise OutputError(Problem(rule, found, str(folder), cure)) from error
         try:
             _lock(self._file.fileno())
         except OSError as error:
