@@ -26,8 +26,12 @@ class ScoringOptions:
     limit: Annotated[int | None, LIMIT] = None
     device: Annotated[str, option("--device", metavar="DEVICE", help="cpu, cuda, ...")] = "cpu"
     compute: Annotated[
-        str | None, option("--compute", metavar="DTYPE", help="Computed in: float32, bfloat16 or float16.")
-    ] = None
+        str | None,
+        option(
+            "--compute", metavar="DTYPE", default="float32 on a CPU, else the model's",
+            help="Computed in: float32, bfloat16 or float16.",
+        ),
+    ] = None  # fmt: skip
     batch_size: Annotated[int, option("--batch-size", metavar="N", low=1, help="Answers at once.")] = 16
     allow_code_execution: Annotated[bool, ALLOW_CODE_EXECUTION] = False
     workers: Annotated[

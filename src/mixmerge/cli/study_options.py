@@ -110,7 +110,8 @@ class StudyOptions:
         help="Until it must answer.", default="600")] = None
     device: Annotated[str | None, option("--device", metavar="DEVICE", help="cpu, cuda, ...", default="cpu")] = None
     compute: Annotated[str | None, option("--compute", metavar="DTYPE",
-        help="Dtype models compute in: float32, bfloat16 or float16.")] = None
+        help="Dtype models compute in: float32, bfloat16 or float16.",
+        default="float32 on a CPU, else the merge's")] = None
     batch_size: Annotated[int | None, option("--batch-size", metavar="N", low=1,
         help="Items at once.")] = None
     allow_task_code: Annotated[bool | None, option("--allow-task-code",

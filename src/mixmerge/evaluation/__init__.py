@@ -4,7 +4,7 @@ torch, transformers and lm-eval load only when a model is loaded or an lm-eval t
 """
 
 from mixmerge.evaluation.backends import Backend, LiveBackend
-from mixmerge.evaluation.live import LiveModel
+from mixmerge.evaluation.live import LiveModel, computed_in
 from mixmerge.evaluation.lm_eval_tasks import LmEvalTask
 from mixmerge.evaluation.loading import load_task, load_tasks
 from mixmerge.evaluation.numbers import (
@@ -40,6 +40,7 @@ __all__ = [
     "TargetItem",
     "Task",
     "TaskError",
+    "computed_in",
     "estimate",
     "item_weights",
     "load_task",

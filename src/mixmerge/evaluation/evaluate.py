@@ -21,7 +21,7 @@ from mixmerge.evaluation.backends import LiveBackend
 from mixmerge.evaluation.devices import check_device
 from mixmerge.evaluation.execution import Confinement, walls
 from mixmerge.evaluation.judging.judge import Judge
-from mixmerge.evaluation.live import Compute, LiveModel
+from mixmerge.evaluation.live import Compute, LiveModel, computed_in
 from mixmerge.evaluation.lm_eval_tasks import LmEvalTask, Sample
 from mixmerge.evaluation.loading import load_tasks
 from mixmerge.evaluation.named_model import find_model
@@ -78,9 +78,10 @@ def evaluate(
     (`m3`), tasks of one (`m3_gsm8k`), JSONL files, folders with lm-eval YAML, names lm-eval knows. prompt: style of the
     suite's prompts; None: the tokenizer's chat template, or `alpaca` where it has none. data_dir: plain files of the
     suite's data; None: installed packages and the hub. limit: items of each task, the first ones, >= 1. compute: dtype;
-    None: the model's. batch_size: answers at once, >= 1. allow_code_execution: whether programs the model writes are
-    run, confined. allow_code: whether task folders may bring Python code. judge: who compares answers. workers:
-    programs or requests to a judge at once. out: a JSON file for the result; overwrite: also where it exists.
+    None: float32 on a CPU, else the model's. batch_size: answers at once, >= 1. allow_code_execution: whether programs
+    the model writes are run, confined. allow_code: whether task folders may bring Python code. judge: who compares
+    answers. workers: programs or requests to a judge at once. out: a JSON file for the result; overwrite: also where it
+    exists.
 
     A task of a suite that needs what is not allowed is skipped where the suite is named, refused where it is named
     itself. Raises TaskError, CheckpointError, PlanError, LiveModelError, OutputError, MissingExtraError, BackendError.
@@ -101,7 +102,7 @@ def evaluate(
         style = _style(asked, place, chosen)
         entries = _opened(chosen, replace(settings, prompt=style), allow_code)
         confined = _confined(chosen, listeners) if allow_code_execution else None
-        live = LiveModel.load(place, device=device, dtype=compute)
+        live = LiveModel.load(place, device=device, dtype=computed_in(device, compute))
         backend = LiveBackend(live, max_rows=batch_size)
         results = tuple(_scored(backend, entry, limit, listeners) for entry in entries)
     done = Evaluation(

@@ -20,6 +20,11 @@ from mixmerge.sink import LiveTensor
 Compute = Literal["bfloat16", "float16", "float32"]
 
 
+def computed_in(device: str, dtype: Compute | None) -> Compute | None:
+    """CPUs compute in float32 unless told otherwise: bfloat16 is slower there, and less exact. None: as stored."""
+    return "float32" if dtype is None and device == "cpu" else dtype
+
+
 @final
 class LiveModel:
     """model: of transformers, in eval mode. tokenizer: its own. device: where it computes, as torch writes it.

@@ -22,7 +22,7 @@ import xxhash
 
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
-from mixmerge.evaluation import AnyTask, Backend, LiveBackend, LiveModel, split
+from mixmerge.evaluation import AnyTask, Backend, LiveBackend, LiveModel, computed_in, split
 from mixmerge.evaluation.suite.opening import Settings as Asking
 from mixmerge.planning import Plan
 from mixmerge.recipe import parse_recipe
@@ -246,7 +246,7 @@ class Workbench:
     @property
     def compute(self) -> Any:
         """The dtype models compute in; None: as stored."""
-        return computing(self.setup)
+        return computed_in(self.setup.device, self.setup.compute)
 
     def _skeleton(self, plan: Plan) -> LiveModel:
         folder = write_skeleton(plan, self._scratch / "skeleton")
@@ -284,11 +284,6 @@ def _asked_of(score: ScoreFunction, live: LiveModel) -> float:
     if not math.isfinite(found):
         raise ValueError(f"a score is a finite number, not {found}")
     return found
-
-
-def computing(setup: Setup) -> Any:
-    """CPUs compute in float32 unless told otherwise: bfloat16 is slower there, and less exact."""
-    return "float32" if setup.compute is None and setup.device == "cpu" else setup.compute
 
 
 def score_folder(folder: Path, tasks: Sequence[str], *, compute: Any, batch: int) -> dict[str, Floats]:

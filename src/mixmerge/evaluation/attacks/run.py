@@ -21,7 +21,7 @@ from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS, Prepared,
 from mixmerge.evaluation.attacks.results import AttackReport, AttackResult, AttackRun
 from mixmerge.evaluation.attacks.search import Ask, Search, Victim
 from mixmerge.evaluation.attacks.table import Find
-from mixmerge.evaluation.live import Compute, LiveModel
+from mixmerge.evaluation.live import Compute, LiveModel, computed_in
 from mixmerge.evaluation.named_model import NamedModel
 from mixmerge.evaluation.numbers import estimate, spread
 
@@ -71,8 +71,9 @@ def attack(
     limit: of examples, >= 1, None: all. queries: prompts one search may look at beside the clean one. seeds: one search
     each, for attacks that draw. examples_seed: which examples. prompt_text: holds `{content}` once; None: the task's
     own. protect: words that stay, beside labels and function words. masked_lm: folder, for bertattack.
-    sentence_encoder: folder, for bertattack; None: meaning is not compared. compute: None computes in the type a
-    model's config names. out: a file for the report's JSON; one that exists is replaced with `overwrite` only.
+    sentence_encoder: folder, for bertattack; None: meaning is not compared. compute: dtype; None: float32 on a
+    CPU, else the type a model's config names. out: a file for the report's JSON; one that exists is replaced with
+    `overwrite` only.
 
     Raises TaskError with everything wrong before a weight is read; LiveModelError, MissingExtraError, OutputError.
     """
@@ -112,7 +113,7 @@ def _on_model(
     model: NamedModel, request: Request, ready: Prepared, find: Find, listeners: Sequence[Listener]
 ) -> AttackResult:
     with model.folder(lambda _: None) as folder:
-        live = LiveModel.load(folder, device=request.device, dtype=request.compute)
+        live = LiveModel.load(folder, device=request.device, dtype=computed_in(request.device, request.compute))
         ask = _watched(model.name, Classifier(live, ready.data.rows, ready.data.labels), listeners)
         began = time.perf_counter()
         runs, clean, evaluations = attack_model(ask, find, ready, request.queries)
