@@ -187,7 +187,7 @@ REFUSALS = {
         "fewer requests",
     ),
     "FastAPI": (422, {"detail": [{"loc": ["body"]}]}, '{"detail": [{"loc": ["body"]}]}', "its own words"),
-    "transformers serve": (422, {"detail": "Unexpected fields"}, "422 Unprocessable Entity: Unexpected", "own words"),
+    "transformers serve": (422, {"detail": "Unexpected fields"}, ": Unexpected fields", "own words"),
     "Ollama": (404, {"error": {"message": "model 'm' not found", "code": None}}, "model 'm' not found", "the name of"),
     "llama.cpp, loading": (
         503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, "Loading model",
