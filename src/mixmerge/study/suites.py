@@ -12,7 +12,7 @@ from typing import Any, Final
 from mixmerge.errors import Problem
 from mixmerge.evaluation import AnyTask, LmEvalTask, TaskError
 from mixmerge.evaluation.suite import SUITES, Need, TaskName, declared, named
-from mixmerge.evaluation.suite.opening import Settings, lacking
+from mixmerge.evaluation.suite.opening import ALLOWED, Settings, lacking
 from mixmerge.evaluation.templates import has_template
 from mixmerge.planning import Plan
 
@@ -21,7 +21,7 @@ _WHY: Final[Mapping[Need, str]] = {
     "judge": "needs a judge, and a study asks none: every draw would be compared, and paid for, anew",
 }
 _CURES: Final[Mapping[Need, str]] = {
-    "code_execution": "say --allow-code-execution: programs the model writes are then run, confined",
+    "code_execution": ALLOWED,
     "judge": "leave it out, and score the exported winner: `mixmerge eval OUT --tasks {}`",
 }
 

@@ -59,6 +59,7 @@ def test_report(models: list[Path], task: Path, tmp_path: Path) -> None:
     assert (report.task, report.attack, report.prompt, report.examples) == ("dogs", "deepwordbug", PROMPT, 15)
     assert report.settings["protect"] == ("lazy",)
     assert report.settings["similarity"] is None
+    assert report.settings["compute"] == "float32", "on a CPU, where nobody says it"
     assert set(report.versions) >= {"mixmerge", "torch", "transformers"}
     for result in report.results:
         assert [run.seed for run in result.runs] == [0, 1, 2]

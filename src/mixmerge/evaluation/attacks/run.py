@@ -81,7 +81,7 @@ def attack(
         models=tuple(map(str, models)), task=str(task), attack=attack, data_dir=_path(data_dir), limit=limit,
         queries=queries, seeds=tuple(seeds), examples_seed=examples_seed, prompt_text=prompt_text,
         protect=tuple(protect), masked_lm=_path(masked_lm), sentence_encoder=_path(sentence_encoder), device=device,
-        compute=compute, out=_path(out), overwrite=overwrite,
+        compute=computed_in(device, compute), out=_path(out), overwrite=overwrite,
     )  # fmt: skip
     ready = prepared(request)
     find = _finder(request, ready)
@@ -113,7 +113,7 @@ def _on_model(
     model: NamedModel, request: Request, ready: Prepared, find: Find, listeners: Sequence[Listener]
 ) -> AttackResult:
     with model.folder(lambda _: None) as folder:
-        live = LiveModel.load(folder, device=request.device, dtype=computed_in(request.device, request.compute))
+        live = LiveModel.load(folder, device=request.device, dtype=request.compute)
         ask = _watched(model.name, Classifier(live, ready.data.rows, ready.data.labels), listeners)
         began = time.perf_counter()
         runs, clean, evaluations = attack_model(ask, find, ready, request.queries)

@@ -27,8 +27,9 @@ _NEEDED: Final[Mapping[Need, str]] = {
     "code_execution": "runs programs that a model wrote",
     "judge": "needs a judge that compares answers",
 }
+ALLOWED: Final = "say --allow-code-execution: programs the model writes are then run, confined"
 _CURES: Final[Mapping[Need, str]] = {
-    "code_execution": "say --allow-code-execution: programs the model writes are then run, confined",
+    "code_execution": ALLOWED,
     "judge": "say --judge-url and --judge-model: answers are then sent there to be compared",
 }
 
