@@ -160,8 +160,8 @@ def test_equals_and_magnitudes(both: tuple[Kernels, Kernels], variant: str) -> N
             places = [
                 kernels.equal_place(raw, 0, count, low, np.float32(0.5), 1, wanted, *scratch(2)) for wanted in (1, 9)
             ]
-            magnitudes = np.zeros((2, count), np.float32)
-            kernels.magnitudes_block(raw, 0, count, low, 2, magnitudes, *scratch(2))
+            magnitudes = np.full((2, count + 7), 9, np.float32)
+            kernels.magnitudes_block(raw, 0, count, low, 2, magnitudes, 3, *scratch(2))
             seen.append((counts.tolist(), places, magnitudes.tobytes()))
         assert seen[0] == seen[1]
 

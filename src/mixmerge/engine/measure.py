@@ -193,8 +193,7 @@ class Measurer:
         for step, first, count in _spread(self.steps, total, size):
             low = self._lowered(step, found.get(step.spec.name, _NOTHING))
             self._read(step, first, count, arena)
-            part = sample[:, filled : filled + count]
-            self.kernels.magnitudes_block(arena.raw, first, count, low, 2, part, *arena.scratch)
+            self.kernels.magnitudes_block(arena.raw, first, count, low, 2, sample, filled, *arena.scratch)
             refuse_nonfinite(self.plan, step, arena.nonfinite)
             filled += count
         results = [guessed(one.rank, total, row[:filled]) for one, row in zip(current, sample, strict=True)]

@@ -26,6 +26,7 @@ from mixmerge.kernels._layout import (
     TILE,
     Lowered,
 )
+from mixmerge.kernels._store import any_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def _always(_: Callable[..., Any]) -> bool:
 def _from(module: Any, compiled: bool) -> Kernels:
     return Kernels(
         compiled,
-        module.in_cache if compiled else _always,
+        module.ready if compiled else _always,
         module.MERGE_BLOCK,
         module.histogram_block,
         module.survey_block,
@@ -74,15 +75,20 @@ def load(compiled: bool | None = None) -> Kernels:
     compiled: True or False forces one of the two (True raises ImportError where Numba is missing).
     """
     if compiled is None:
-        compiled = os.environ.get("MIXMERGE_NUMPY", "") != "1" and _imports("numba")
+        compiled = os.environ.get("MIXMERGE_NUMPY", "") != "1" and _can_compile()
+    elif compiled and not any_kept():
+        importlib.import_module("numba")
     name = "_compiled" if compiled else "reference"
     return _from(importlib.import_module(f"mixmerge.kernels.{name}"), compiled)
 
 
-def _imports(module: str) -> bool:
-    """Whether a package can be used: one that is there may still refuse its surroundings (Numba a newer NumPy)."""
+def _can_compile() -> bool:
+    """Whether Numba can be used: where it is there, it may still refuse its surroundings (a newer NumPy). What it has
+    compiled before, in these surroundings, is proof enough: to import it takes most of a second."""
+    if any_kept():
+        return True
     try:
-        importlib.import_module(module)
+        importlib.import_module("numba")
     except ImportError:
         return False
     return True

@@ -115,8 +115,8 @@ def survey_block(raw, first, count, low, windows, below, tables, tiles, words, n
 
 
 @compiled
-def magnitudes_block(raw, first, count, low, level, out, tiles, words, nonfinite):
-    """out (float32, (n, count)): magnitudes of every source."""
+def magnitudes_block(raw, first, count, low, level, out, at, tiles, words, nonfinite):
+    """out[:, at : at + count] (float32): magnitudes of every source."""
     raw, low, out, tiles, words, nonfinite = borrowed((raw, low, out, tiles, words, nonfinite))
     n = len(low.weights)
     for start in range(0, count, STRIP):
@@ -124,7 +124,7 @@ def magnitudes_block(raw, first, count, low, level, out, tiles, words, nonfinite
         prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
         for k in range(n):
             for i in range(width):
-                out[k, start + i] = abs(tiles[k, i])
+                out[k, at + start + i] = abs(tiles[k, i])
 
 
 @compiled

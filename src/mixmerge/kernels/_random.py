@@ -84,16 +84,14 @@ def random_bits(key, first, count, threshold, words):
 
 
 @compiled
-def stay_block(key, first, count, threshold, bits):
-    """`random_bits` of any number of elements, kept. bits: uint32, one a group of 32."""
-    own = np.zeros(TILE // 8, np.uint64)
-    key, bits, words = borrowed((key, bits, own))
+def stay_block(key, first, count, threshold, bits, words):
+    """`random_bits` of any number of elements, kept. bits: uint32, one a group of 32. words: uint64 (TILE / 8,)."""
+    key, bits, words = borrowed((key, bits, words))
     for start in range(0, count, TILE):
         width = min(TILE, count - start)
         found = random_bits(key, first + start, width, threshold, words)
         for g in range((width + _GROUP - 1) // _GROUP):
             bits[start // _GROUP + g] = found[g]
-    own[0] = 0  # so that it is held until here
 
 
 @part

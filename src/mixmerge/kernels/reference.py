@@ -262,6 +262,7 @@ def magnitudes_block(
     low: Lowered,
     level: int,
     out: Array,
+    at: int,
     tiles: Array,
     words: Array,
     nonfinite: Array,
@@ -270,7 +271,7 @@ def magnitudes_block(
     with np.errstate(all="ignore"):
         rows = prepare(raw, first, count, low, level, nonfinite)
     for k in range(len(low.weights)):
-        out[k, :count] = np.abs(rows[k])
+        out[k, at : at + count] = np.abs(rows[k])
 
 
 def _chunked(values: Array) -> Array:
