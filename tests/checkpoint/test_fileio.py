@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,8 +83,28 @@ def test_hints_and_syncs_are_harmless(fd: int, tmp_path: Path) -> None:
     fileio.write_all(fd, b"x" * 9000, 0)
     fileio.start_writeback(fd, 0, 9000)
     fileio.start_writeback(fd, 0, 0)
+    fileio.forget(fd, 0, 4096)
+    fileio.forget(fd, 0, 0)
     fileio.sync(fd)
     fileio.sync_folder(tmp_path)
+    assert _read(fd, 0, 9000).tobytes() == b"x" * 9000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of a call that Linux has")
+@pytest.mark.parametrize(("code", "told"), [(errno.EIO, True), (errno.EINVAL, False), (errno.ENOSYS, False)])
+def test_a_device_that_did_not_take_the_bytes_is_told(
+    fd: int, monkeypatch: pytest.MonkeyPatch, code: int, told: bool
+) -> None:
+    """Waiting for them takes the system's note of it away, so that `sync` would be content. Not to know the call is
+    no failure."""
+
+    def failing(*_: int) -> int:
+        ctypes.set_errno(code)
+        return -1
+
+    monkeypatch.setattr(fileio, "_sync_file_range", lambda: failing)
+    with pytest.raises(OSError, match=os.strerror(code)) if told else contextlib.nullcontext():
+        fileio.forget(fd, 0, 4096)
 
 
 def test_folders_are_synced_where_that_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -221,6 +223,25 @@ def test_headers_of_many_files_are_bounded_together(tmp_path: Path, monkeypatch:
     told = refusal(model)
     assert f"together at most {sum(lengths) - 1} bytes" in told
     assert "in 4 files" in told
+
+
+def test_long_headers_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beginnings of files come from several threads, as from the hub; a plan counts the memory of one header."""
+    model = sharded(tmp_path, **{name: {name: ONES} for name in "abcd"})
+    own, meeting, met = LocalFolder.read, Barrier(2), list[str]()
+    monkeypatch.setattr(reader, "_GUESS", 16)
+    monkeypatch.setattr(LocalFolder, "workers", 4)
+
+    def read(self: LocalFolder, name: str, offset: int, size: int) -> bytes:
+        if offset:
+            with contextlib.suppress(BrokenBarrierError):
+                meeting.wait(0.1)
+                met.append(name)
+        return own(self, name, offset, size)
+
+    monkeypatch.setattr(LocalFolder, "read", read)
+    assert list(open_checkpoint(model, "expert").tensors) == ["a", "b", "c", "d"]
+    assert met == []
 
 
 def test_headers_behind_the_bound_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,31 @@ def test_many_threads_in_any_order_write_what_one_writes(tmp_path: Path) -> None
     assert everything(tmp_path / "many") == everything(write(tmp_path / "one", layouts))
 
 
+def test_all_but_the_latest_is_let_go_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a merge does not push out of memory what others read; in whatever file it lies."""
+    forgotten: list[tuple[int, int, int]] = []
+    forget = fileio.forget
+
+    def noting(fd: int, offset: int, size: int) -> None:
+        forget(fd, offset, size)
+        forgotten.append((os.fstat(fd).st_ino, offset, size))
+
+    monkeypatch.setattr(fileio, "forget", noting)
+    monkeypatch.setattr(writer, "RECENT", 3000)
+    layouts = lay_out([TensorSpec(f"w{i}", U8, (4000,)) for i in range(2)], 4000)
+    data = np.arange(4000, dtype=np.uint16).astype(np.uint8)
+    blocks = [(f"w{i}", at) for i in range(2) for at in range(0, 4000, 1000)]
+    with CheckpointWriter(tmp_path, layouts) as out:
+        for name, at in blocks:
+            out.write(name, at, data[at : at + 1000])
+        out.finish()
+    places = {span.name: (tmp_path / layout.file, span.offset) for layout in layouts for span in layout.spans}
+    expected = [(places[name][0].stat().st_ino, places[name][1] + at, 1000) for name, at in blocks[:-3]]
+    assert forgotten == expected
+    for path, offset in places.values():
+        assert path.read_bytes()[offset:] == data.tobytes()
+
+
 def test_an_interrupted_checkpoint_is_taken_up_again(tmp_path: Path) -> None:
     layouts = lay_out(SPECS, 1000)
     first = CheckpointWriter(tmp_path / "a", layouts)

@@ -214,15 +214,17 @@ def _read_headers(
     folder: Folder, names: Sequence[str], sizes: Mapping[str, int], where: str
 ) -> tuple[Headers, list[Problem]]:
     """Spans of each readable file by its name, and what is wrong with the others."""
-    total = _Total(MAX_HEADERS)
+    total, alone = _Total(MAX_HEADERS), threading.Lock()
 
     def read(name: str) -> tuple[TensorSpan, ...] | CheckpointError:
         if total.exceeded:
             return ()
         place = f"{where}, file {folder.place(name)}"
         try:
-            head = _read_head(folder, name, sizes[name], place)
-            return parse_header(head, sizes[name], folder.root / name, place) if total.take(len(head)) else ()
+            begin = _read_begin(folder, name, sizes[name], place)
+            with alone:  # a plan counts the memory of one header at a time
+                head = _read_rest(folder, name, begin, sizes[name], place)
+                return parse_header(head, sizes[name], folder.root / name, place) if total.take(len(head)) else ()
         except CheckpointError as error:
             return error
 
@@ -260,19 +262,27 @@ class _Total:
 
 def read_header(folder: Folder, name: str, size: int, place: str) -> tuple[TensorSpan, ...]:
     """The tensors of one safetensors file of `size` bytes. place: how errors name it. Raises CheckpointError."""
-    return parse_header(_read_head(folder, name, size, place), size, folder.root / name, place)
+    begin = _read_begin(folder, name, size, place)
+    return parse_header(_read_rest(folder, name, begin, size, place), size, folder.root / name, place)
 
 
-def _read_head(folder: Folder, name: str, size: int, place: str) -> bytes:
-    """The file from its first byte to the end of its header."""
+def _read_begin(folder: Folder, name: str, size: int, place: str) -> bytes:
+    """The first bytes of a file, which hold most headers whole."""
+    return _read(folder, name, 0, min(size, _GUESS), place)
+
+
+def _read_rest(folder: Folder, name: str, begin: bytes, size: int, place: str) -> bytes:
+    """The file from its first byte to the end of its header. begin: what is there of it."""
+    needed = header_size(begin, size, place)
+    more = needed - len(begin)
+    return begin + _read(folder, name, len(begin), more, place) if more > 0 else begin[:needed]
+
+
+def _read(folder: Folder, name: str, offset: int, size: int, place: str) -> bytes:
     try:
-        head = folder.read(name, 0, min(size, _GUESS))
-        needed = header_size(head, size, place)
-        if needed > len(head):
-            head += folder.read(name, len(head), needed - len(head))
+        return folder.read(name, offset, size)
     except EOFError as error:
         raise CheckpointError(Problem("a weight file can be read", str(error), place, DAMAGED)) from error
-    return head[:needed]
 
 
 def _read_config(folder: Folder, sizes: Mapping[str, int], where: str) -> Mapping[str, Any] | None:
