@@ -206,7 +206,7 @@ def test_the_projection_of_memory_holds(tmp_path: Path) -> None:
     }
     order = {"recipe": json.dumps(recipe, indent=1), "out": str(tmp_path / "out"), "threads": 2, "memory": None}
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, json.dumps(order)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", _CHILD, json.dumps(order)], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -51,7 +51,7 @@ def killed(
     (root / "orders.json").write_text(json.dumps({"orders": content}))
     done = subprocess.run(
         [sys.executable, "-W", "error", str(HERE / "crash_driver.py"), str(root / "orders.json")],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.stdout.split("\n")[:-1] == ["killed"] * len(orders), done.stdout + done.stderr
     return lambda: iter(orders)

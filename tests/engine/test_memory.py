@@ -74,7 +74,7 @@ def measured(recipe: dict[str, Any], out: Path, threads: int = 1, memory: int | 
     """What the plan projected, and the peak of the process that merged; the second is never above the first."""
     order = {"recipe": json.dumps(recipe, indent=1), "out": str(out), "threads": threads, "memory": memory}
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, json.dumps(order)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", _CHILD, json.dumps(order)], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout)

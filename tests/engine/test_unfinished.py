@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.conftest import Family
@@ -14,9 +15,9 @@ from engine.interrupting import StopError, interrupted, recipes, state
 from mixmerge import api, fileio
 from mixmerge.engine import TensorDone
 from mixmerge.engine.journal import JOURNAL
-from mixmerge.errors import CheckpointError, InterruptedMergeError, OutputError
+from mixmerge.errors import CheckpointError, InterruptedMergeError, NonFiniteError, OutputError
 from support import models
-from support.merging import Recorder
+from support.merging import Recorder, recipe_of
 
 
 def diary(folder: Path) -> None:
@@ -130,6 +131,45 @@ def test_an_input_that_changes_in_mid_run_is_told(
     assert str(tmp_path / "model-2") in str(caught.value)
     assert not out.exists()
     assert partial.is_dir()
+
+
+def test_a_refusal_in_a_resumed_merge_costs_no_finished_work(families: dict[str, Family], tmp_path: Path) -> None:
+    """NaN in a tensor that the first run had not come to: what that did is there for a run that allows NaN."""
+    heard = Recorder()
+    api.merge(recipes(families["smooth"])["linear"], tmp_path / "order", threads=1, listeners=[heard])
+    last = heard.of(TensorDone)[-1].name
+    paths = [
+        models.write_model(tmp_path / str(number), {**model, last: model[last] * np.nan} if number == 1 else model)
+        for number, model in enumerate(map(models.read_model, families["smooth"].sources))
+    ]
+    recipe = recipe_of("linear", paths, dialect="paper")
+    api.merge(recipe, tmp_path / "whole", allow_nonfinite=True)
+    out, partial = tmp_path / "out", interrupted(recipe, tmp_path / "out")
+    for _ in range(2):
+        with pytest.raises(NonFiniteError, match=f"tensor {last}") as caught:
+            api.merge(recipe, out, resume=True)
+        assert "--allow-nonfinite" in caught.value.problems[0].cure
+        assert f"kept in {partial}" in caught.value.problems[0].cure
+        assert caught.value.exit_code == 2
+    heard = Recorder()
+    api.merge(recipe, out, resume=True, allow_nonfinite=True, listeners=[heard])
+    assert [event.name for event in heard.of(TensorDone)] == [last]
+    assert state(out) == state(tmp_path / "whole")
+
+
+def test_a_refusal_in_a_merge_that_begins_leaves_nothing(families: dict[str, Family], tmp_path: Path) -> None:
+    """Also where it was to be resumed, and there was nothing to go on with."""
+    name = "model.norm.weight"
+    source = models.read_model(families["smooth"].sources[0])
+    paths = [
+        families["smooth"].sources[1],
+        models.write_model(tmp_path / "bad", {**source, name: source[name] * np.nan}),
+    ]
+    before = sorted(tmp_path.iterdir())
+    for resume in (False, True):
+        with pytest.raises(NonFiniteError):
+            api.merge(recipe_of("linear", paths, dialect="paper"), tmp_path / "out", resume=resume)
+        assert sorted(tmp_path.iterdir()) == before
 
 
 def killed_between_the_renames(recipe: Any, out: Path) -> None:

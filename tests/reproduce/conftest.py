@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.conftest import bytes_tokenizer, llama, one_thread, save
-
-__all__ = ["one_thread"]
+from evaluation.conftest import bytes_tokenizer, llama, save
 
 WINDOW = 340
 GSM8K = [{"question": f"What is {n} and {n}?", "answer": f"They are\n#### {2 * n}"} for n in range(1, 5)]
@@ -33,7 +31,7 @@ def lines(rows: Sequence[Any]) -> str:
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with base, lm, math and code; math has the token [PAD] more, as WizardMath has."""
     import torch
 

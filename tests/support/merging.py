@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def recipe_of(
     if base is not None:
         data["base_model"] = str(base)
     data |= {key: value for key, value in keys.items() if value is not None}
-    return parse_recipe(yaml.safe_dump(data))
+    return _parsed(yaml.dump(data, Dumper=_DUMPER))
+
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_parsed = cache(parse_recipe)  # recipes are frozen, and every law is tried on the same ones
 
 
 def plan_of(recipe: Recipe, **options: Any) -> Plan:

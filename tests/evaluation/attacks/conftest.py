@@ -71,7 +71,7 @@ def trained(tokenizer: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def masked_folder(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def masked_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained model, saved."""
     folder = tmp_path_factory.mktemp("masked")
     tokenizer = word_pieces()

@@ -149,7 +149,7 @@ def test_folders_that_are_refused(masked_folder: Path, tmp_path: Path, random_fo
         MaskedLM.load(coded)
 
 
-def test_byte_level_vocabularies(one_thread: None) -> None:
+def test_byte_level_vocabularies() -> None:
     """Tokens that begin a word replace tokens that do; random weights, so only the form is checked."""
     import torch
     from transformers import RobertaConfig, RobertaForMaskedLM

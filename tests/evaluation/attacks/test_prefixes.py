@@ -68,7 +68,7 @@ def test_a_changed_end_costs_few_tokens(live: LiveModel) -> None:
     assert sum(counts["fast"]) < sum(counts["slow"]) / 3
 
 
-def test_other_pasts_are_left_to_the_scorer(tmp_path: Path, one_thread: None) -> None:
+def test_other_pasts_are_left_to_the_scorer(tmp_path: Path) -> None:
     import torch
     from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
@@ -98,7 +98,7 @@ def test_a_prompt_that_does_not_fit(live: LiveModel) -> None:
         Classifier(live, EXAMPLES, LABELS)(["a b c " * 100 + "{content}"])
 
 
-def test_other_labels_share_nothing(one_thread: None) -> None:
+def test_other_labels_share_nothing() -> None:
     """Labels whose beginnings differ make rows of their own."""
     from evaluation.conftest import bytes_tokenizer
 

@@ -18,7 +18,7 @@ PROMPT = "over the lazy fox {content} jumps brown quick"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> list[Path]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two random ones: their choices depend on every token before."""
     import torch
 

@@ -11,7 +11,7 @@ import sys
 from mixmerge.evaluation.execution import Checks, Limits, Program, run_programs, walls
 from mixmerge.evaluation.execution.jail import seccomp, system
 
-SOURCE = "import os, time\nfor _ in range(2): os.fork()\nif os.fork() == 0: os.setsid()\ntime.sleep(60)\n"
+SOURCE = "import os, time\nfor _ in range(2): os.fork()\nif os.fork() == 0: os.setsid()\ntime.sleep(3000)\n"
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born ignoring it
@@ -19,4 +19,4 @@ if __name__ == "__main__":
         system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
         seccomp.deny(sys.argv[1:])
     print(walls().missing, flush=True)
-    run_programs([Program(SOURCE, Checks("pass"))] * 4, Limits(seconds=10), 2)
+    run_programs([Program(SOURCE, Checks("pass"))] * 4, Limits(seconds=600), 2)

@@ -9,11 +9,15 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from mixmerge.evaluation.execution import Checks, Limits, Program, run_programs, walls
 from mixmerge.evaluation.execution.jail import seccomp, system
 from mixmerge.evaluation.problems import TaskError
+
+AMPLE = Limits(seconds=30, processes=8, disk=4 << 20)
+ENDLESS = "bomb"  # the others end however busy the machine is
 
 
 def hostile(place: Path) -> dict[str, Program]:
@@ -28,15 +32,20 @@ def hostile(place: Path) -> dict[str, Program]:
         "bomb": Program("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", Checks("")),
         "deep": Program("import os\nfor _ in range(1200):\n    os.mkdir('d')\n    os.chdir('d')", Checks("")),
         "fills": Program(
-            "import time\nfor number in range(9):\n    open(f'{number}', 'wb').write(bytes(1 << 20))\ntime.sleep(9)",
+            "import time\nfor number in range(9):\n    open(f'{number}', 'wb').write(bytes(1 << 20))\ntime.sleep(600)",
             Checks(""),
         ),
         "daemon": Program(
             "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
-            "    if os.fork() == 0: time.sleep(60)\n    os._exit(0)",
+            "    if os.fork() == 0: time.sleep(3000)\n    os._exit(0)",
             Checks("pass"),
         ),
     }
+
+
+def reasons(programs: dict[str, Program], limits: Limits) -> dict[str, str]:
+    found = run_programs(list(programs.values()), limits, 2)
+    return {name: outcome.reason for name, outcome in zip(programs, found, strict=True)}
 
 
 def main(calls: list[str]) -> None:
@@ -50,12 +59,13 @@ def main(calls: list[str]) -> None:
         (place / "file").write_text("whole", "utf-8")
         (place / "file").chmod(0o666)
         programs = hostile(place)
+        endless = {ENDLESS: programs.pop(ENDLESS)}
         try:
-            outcomes = run_programs(list(programs.values()), Limits(seconds=0.5, processes=8, disk=4 << 20), 2)
+            outcomes = reasons(programs, AMPLE) | reasons(endless, replace(AMPLE, seconds=0.5))
         except TaskError as error:
             told["refused"] = str(error)
         else:
-            told["outcomes"] = {name: outcome.reason for name, outcome in zip(programs, outcomes, strict=True)}
+            told["outcomes"] = outcomes
         told["whole"] = (place / "file").read_text("utf-8") == "whole"
     print(json.dumps(told))
 

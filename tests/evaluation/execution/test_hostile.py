@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,14 @@ from mixmerge.evaluation.execution import Calls, Checks, Limits, Outcome, Progra
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-TIGHT = Limits(seconds=0.3, memory=256 << 20, processes=16, disk=1 << 20)
+AMPLE = Limits(seconds=30, memory=256 << 20, processes=16, disk=1 << 20)
+TIGHT = replace(AMPLE, seconds=0.3)  # for what would never end: a busy machine is no reason that the rest does not
 RIGHT = "def double(x):\n    return 2 * x\n"
 WRONG = "def double(x):\n    return x\n"
 TESTS = Checks("assert double(2) == 4\nassert double(0) == 0\n", keep=("double",))
 
 
-def outcome(source: str, tests: Checks | Scripts | Calls = TESTS, limits: Limits = TIGHT) -> Outcome:
+def outcome(source: str, tests: Checks | Scripts | Calls = TESTS, limits: Limits = AMPLE) -> Outcome:
     (found,) = run_programs([Program(source, tests)], limits, 1)
     return found
 
@@ -129,18 +130,17 @@ def test_known_limit_equal_to_everything_passes_as_it_does_elsewhere() -> None:
 
 
 def test_an_endless_loop_is_stopped_whatever_it_ignores() -> None:
-    begun = time.monotonic()
     source = (
         "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n"
         "    except (OSError, ValueError): pass\n"
     )
-    found = outcome(source + "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n")
+    source += "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
+    found = outcome(source, limits=TIGHT)
     assert (found.reason, found.detail) == ("timeout", "not done after 0.3 s of a processor")
-    assert time.monotonic() - begun < 5
 
 
 def test_sleeping_is_running() -> None:
-    assert outcome("import time\ntime.sleep(60)\n").reason == "timeout"
+    assert outcome("import time\ntime.sleep(600)\n", limits=TIGHT).reason == "timeout"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_sleeping_is_running() -> None:
     ids=["at once", "by and by", "text"],
 )
 def test_a_huge_allocation_fails(source: str) -> None:
-    assert outcome(source, limits=Limits(seconds=10, memory=128 << 20)).reason == "memory"
+    assert outcome(source, limits=replace(AMPLE, memory=128 << 20)).reason == "memory"
 
 
 def test_many_processes_cannot_share_a_huge_allocation() -> None:
-    source = "import os, time\nfor _ in range(3): os.fork()\nx = bytearray(b'1' * (100 << 20))\ntime.sleep(5)\n"
-    found = outcome(source, limits=Limits(seconds=5, memory=200 << 20))
+    source = "import os, time\nfor _ in range(3): os.fork()\nx = bytearray(b'1' * (100 << 20))\ntime.sleep(600)\n"
+    found = outcome(source, limits=Limits(seconds=30, memory=200 << 20))
     assert found.reason == "memory"
 
 
@@ -173,25 +173,23 @@ def test_memory_that_no_process_is_charged_for_cannot_be_had(hoard: str) -> None
 
 def test_a_fork_bomb_burns_out() -> None:
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n"
-    found = outcome(bomb)
+    found = outcome(bomb, limits=TIGHT)
     assert found.reason in ("timeout", "crashed")
 
 
 def test_a_bomb_of_threads_burns_out() -> None:
-    bomb = "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()\n"
+    bomb = "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(600,)).start()\n"
     assert outcome(bomb).reason in ("failed", "memory")
 
 
 def test_threads_that_stay_do_not_hold_up_a_right_program() -> None:
-    begun = time.monotonic()
-    assert outcome("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n" + RIGHT).passed
-    assert time.monotonic() - begun < 5
+    assert outcome("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n" + RIGHT).passed
 
 
 def test_printing_without_end_is_dropped_and_stopped() -> None:
-    assert outcome("while True: print('x' * 100000)\n").reason == "timeout"
+    assert outcome("while True: print('x' * 100000)\n", limits=TIGHT).reason == "timeout"
     assert outcome("print('x' * 10_000_000)\n" + RIGHT).passed  # what checks print is nobody's business
-    found = outcome("while True: print('x' * 100000)\n", Scripts((("", "x"),)), Limits(seconds=20))
+    found = outcome("while True: print('x' * 100000)\n", Scripts((("", "x"),)), Limits(seconds=30))
     assert (found.reason, found.detail[:20]) == ("failed", "case 1: printed more")
 
 
@@ -199,7 +197,7 @@ def test_deep_recursion_crashes_only_itself() -> None:
     source = (
         "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __repr__(self): return repr([self])\nrepr(A())\n"
     )
-    assert outcome(source, limits=Limits(seconds=10)).reason in ("crashed", "failed")  # failed: from Python 3.12
+    assert outcome(source, limits=Limits(seconds=30)).reason in ("crashed", "failed")  # failed: from Python 3.12
     assert outcome("def f(): return f()\nf()\n").detail.startswith("before its tests: RecursionError")
 
 
@@ -243,7 +241,7 @@ def test_files_outside_are_neither_written_nor_deleted_nor_read(tmp_path: Path) 
         "os.listdir('/')",
     ]
     body = "".join(f"try:\n    {deed}\nexcept OSError:\n    pass\nelse:\n    done.append({deed!r})\n" for deed in deeds)
-    found = outcome(f"import os, shutil, sys\ndone = []\n{body}", Checks("assert done == [], done"), Limits(seconds=5))
+    found = outcome(f"import os, shutil, sys\ndone = []\n{body}", Checks("assert done == [], done"), Limits(seconds=30))
     assert found == Outcome(True, "passed", "")
     assert secret.read_text("utf-8") == "keep"
     assert secret.stat().st_mode & 0o777 == 0o666
@@ -284,7 +282,7 @@ def test_there_is_no_network() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         port = server.getsockname()[1]
-        call = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)\n"
+        call = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 60)\n"
         assert outcome(call, Checks("")).detail.startswith("before its tests: PermissionError")
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -299,7 +297,7 @@ def test_there_are_no_unix_sockets_but_pairs(tmp_path: Path) -> None:
         call = f"import socket\nsocket.socket(socket.AF_UNIX).connect({place!r})\n"
         assert "PermissionError" in outcome(call, Checks("")).detail
     loop = "import asyncio\nasync def two(): return 2\ndef double(x): return x * asyncio.run(two())\n"
-    assert outcome(loop, limits=Limits(seconds=10)).passed
+    assert outcome(loop, limits=Limits(seconds=30)).passed
 
 
 def test_other_processes_get_no_signal() -> None:
@@ -326,6 +324,4 @@ def test_a_daemon_dies_with_its_program() -> None:
         "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 100)\n"
         "        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n        while True: time.sleep(1)\n    os._exit(0)\n"
     )
-    begun = time.monotonic()
     assert outcome(daemon + RIGHT).passed
-    assert time.monotonic() - begun < 5

@@ -25,7 +25,7 @@ MAX_LATEX: Final = 1_000  # characters; longer answers and references are equal 
 PROGRAM: Final = Path(__file__).with_name("equivalence_worker.py")
 READY: Final = b"ready\n"
 LONGEST: Final = 64  # bytes that are read at once; a line is shorter
-SECONDS: Final = 60.0  # by the clock, should the process neither answer nor be ended by its own limits
+SECONDS: Final = 300.0  # by the clock, should the process neither answer nor be ended by its own limits
 
 _DROPPED: Final = re.compile(r"\\(?:left|right|displaystyle|limits|[,!;: ])|\\\$|\$|~|\s")
 _WRAPPED: Final = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
