@@ -1,6 +1,6 @@
 """Whole-command times of Mixmerge beside the I/O floor and mergekit, as ratios from one run.
 
-usage: run.py [--work DIR] [--repeat 5] [--layers 22] [--hidden 2048] [--only NAME ...]
+usage: run.py [--work DIR] [--repeat 5] [--peer-repeat 1] [--layers 22] [--hidden 2048] [--only NAME ...]
 
 MIXMERGE_MERGEKIT names a `mergekit-yaml` in an environment of its own; without it its rows are left out. Prints a
 Markdown table. Times are wall seconds of whole processes: start-up, fsync and fingerprints included; medians after one
@@ -97,9 +97,10 @@ def timed(command: Sequence[str], log: Path) -> Run:
 class Bench:
     """All commands over one set of checkpoints."""
 
-    def __init__(self, work: Path, repeat: int) -> None:
+    def __init__(self, work: Path, repeat: int, peer_repeat: int) -> None:
         self.work = work
         self.repeat = repeat
+        self.peer_repeat = peer_repeat
         self.out = work / "out"
         self.log = work / "log.txt"
         self.mixmerge = [sys.executable, "-m", "mixmerge"]
@@ -127,13 +128,15 @@ class Bench:
         return [sys.executable, str(HERE / "floor.py"), str(target), *(str(self.work / name) for name in case.models)]
 
     def measure(self, case: Case) -> dict[str, object]:
-        """Floor and ours in turn, so that both meet the same machine; mergekit once, it takes minutes."""
-        floors, runs = [], []
-        for _ in range(self.repeat + 1):
+        """Floor and ours in turn, so that both meet the same machine; mergekit in between, less often: it takes
+        minutes, and once it has run, its files are read."""
+        floors, runs, peers = [], [], []
+        for turn in range(self.repeat + 1):
             timed(self.floor(case), self.log)
             floors.append(float(self.log.read_text()))
             runs.append(self._fresh(self.ours(case)))
-        peer = self._fresh(self.theirs(case)) if self.mergekit and case.theirs else None
+            if self.mergekit and case.theirs and turn < self.peer_repeat:
+                peers.append(self._fresh(self.theirs(case)))
         plan = subprocess.run(
             [*self.mixmerge, "plan", str(self.work / "ours.yaml"), "--json"],
             capture_output=True,
@@ -147,8 +150,9 @@ class Bench:
             "least": min(run.seconds for run in runs[1:]),
             "peak": max(run.peak for run in runs),
             "projected": json.loads(plan.stdout)["plan"]["memory"]["projected"],
-            "theirs": None if peer is None else peer.seconds,
-            "their_peak": None if peer is None else peer.peak,
+            "theirs": statistics.median(run.seconds for run in peers) if peers else None,
+            "their_least": min(run.seconds for run in peers) if peers else None,
+            "their_peak": max(run.peak for run in peers) if peers else None,
         }
 
     def starts(self) -> list[str]:
@@ -173,7 +177,7 @@ def table(rows: Sequence[dict[str, object]]) -> str:
         peer = ("-", "-", "-")
         if theirs is not None:
             peer = (
-                f"{theirs:.1f} s",
+                f"{theirs:.1f} s (best {row['their_least']:.1f})",
                 f"{int(str(row['their_peak'])) / 1e9:.1f} GB",
                 f"{float(str(theirs)) / ours:.0f}",
             )
@@ -202,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "mixmerge-bench")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--peer-repeat", type=int, default=1)
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--hidden", type=int, default=2048)
     parser.add_argument("--only", nargs="*", default=[])
@@ -211,7 +216,7 @@ def main() -> None:
     if not (work / "b" / "config.json").exists():
         size = ["--layers", str(options.layers), "--hidden", str(options.hidden)]
         subprocess.run([sys.executable, str(HERE / "checkpoints.py"), str(work), *size], check=True)
-    bench = Bench(work, options.repeat)
+    bench = Bench(work, options.repeat, options.peer_repeat)
     rows = []
     for case in CASES:
         if not options.only or case.name.split()[0] in options.only:
