@@ -137,7 +137,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'base_model'?"
     """
     options = sorted(known)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    close = [one for one in options if one.lower() == name.lower()][:1]
+    close = close or difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     close = close or sorted((one for one in options if len(name) > 2 and one.startswith(name)), key=len)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
 

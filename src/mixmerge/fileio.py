@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import difflib
 import errno
 import functools
+import itertools
 import os
+import re
 import shutil
+import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -27,6 +32,8 @@ Buffer = memoryview | bytes | bytearray | npt.NDArray[np.uint8]
 
 _LARGEST: Final = 1 << 30  # bytes in one system call; macOS refuses 2 GiB, Linux cuts there
 _PIECE: Final = 1 << 20  # bytes copied at once
+_LOOKED_AT: Final = 1000  # names in a folder
+_SETTLED: Final = 60.0  # seconds: a younger file may be one whose maker has yet to lock it
 _WAIT_BEFORE: Final = 1  # of sync_file_range
 _WRITE: Final = 2
 _WAIT_AFTER: Final = 4
@@ -42,6 +49,17 @@ def expanded(path: str | Path) -> Path:
 def exists(path: Path) -> bool:
     """Whether something is there; False for what cannot be the name of a file either."""
     return os.path.exists(path)
+
+
+def mistyped(path: Path) -> str:
+    """The way out where a path names nothing: the path beside it that is most alike; empty where there is none."""
+    try:
+        names = [entry.name for entry in itertools.islice(path.parent.iterdir(), _LOOKED_AT)]
+    except (OSError, ValueError):
+        names = []
+    same = sorted(name for name in names if name.lower() == path.name.lower())
+    close = same or difflib.get_close_matches(path.name, sorted(names), n=1, cutoff=0.75)
+    return f"did you mean {str(path.with_name(close[0]))!r}?" if close and close[0] != path.name else ""
 
 
 def processors() -> int:
@@ -208,16 +226,21 @@ def lock(fd: int) -> bool:
 
     True without a lock where the system or the file system knows none.
     """
+    return _locked(fd) is not False
+
+
+def _locked(fd: int) -> bool | None:
+    """Whether the lock was taken; None where there are none."""
     try:
         import fcntl
     except ImportError:
-        return True
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True
 
 
@@ -240,17 +263,38 @@ def atomic_copy(source: Path, path: Path) -> None:
 
 
 def _atomic(path: Path, fill: Callable[[int], None]) -> None:
+    _sweep(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = open_write(beside)
     try:
         try:
+            lock(fd)
             os.ftruncate(fd, 0)
             fill(fd)
             sync(fd)
+            os.replace(beside, path)
         finally:
             os.close(fd)
-        os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of writing that file: what no lock holds. Where there are no locks, nothing."""
+    torn = re.compile(re.escape(f".{path.name}.") + r"\d+\.tmp")
+    with contextlib.suppress(OSError):
+        for entry in path.parent.iterdir():
+            if torn.fullmatch(entry.name):
+                _sweep_one(entry)
+
+
+def _sweep_one(torn: Path) -> None:
+    fd = os.open(torn, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= _SETTLED and _locked(fd):
+            torn.unlink()
+    finally:
+        os.close(fd)

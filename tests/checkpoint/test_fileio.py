@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,3 +176,40 @@ def test_an_atomic_write_that_fails_leaves_what_was_there(tmp_path: Path, monkey
         fileio.atomic_write(target, b"new")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def torn(folder: Path, name: str = ".file.json.12345.tmp", seconds: float = 3600.0) -> Path:
+    """What a process that was killed some time ago left of a file it wrote."""
+    path = folder / name
+    path.write_text("half of")
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    torn(tmp_path)
+    fileio.atomic_write(tmp_path / "file.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_what_may_be_anybodys_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a writer that lives, wherever it does; too young to tell; of other files; and no file at all."""
+    held = torn(tmp_path)
+    kept = {
+        held.name, torn(tmp_path, ".file.json.1.tmp", 1.0).name, torn(tmp_path, ".other.json.1.tmp").name,
+        torn(tmp_path, ".file.json.mine.tmp").name, "elsewhere",
+    }  # fmt: skip
+    torn(tmp_path, "elsewhere")
+    (tmp_path / ".file.json.2.tmp").symlink_to("elsewhere")
+    os.mkfifo(tmp_path / ".file.json.3.tmp")
+    os.utime(tmp_path / ".file.json.3.tmp", (0, 0))
+    fd = os.open(held, os.O_RDONLY)
+    try:
+        assert fileio.lock(fd)
+        fileio.atomic_write(tmp_path / "file.json", b"new")
+    finally:
+        os.close(fd)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {".file.json.2.tmp", ".file.json.3.tmp", "file.json"}
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    fileio.atomic_write(tmp_path / "file.json", b"newer")
+    assert held.exists(), "no locks, no proof"

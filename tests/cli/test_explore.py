@@ -258,7 +258,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert err.splitlines() == [
         "base\\x1b[2J",
         "note: through a temporary checkpoint",
-        "draw 0: ratio 0.25, 0.75; 0.7500; 1 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
+        "draw 0: ratio 0.25, 0.75; 0.7500; 1 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw",
         "draw 1: ratio 0.25, 0.75; 0.7500; 2 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
         "draw 2: ratio 0.25, 0.75; out of memory; 3 of 4 draws, best 0.7500 (draw 1), 2.0 s a draw, 00:01:05 left",
         "scoring winner on the test items",
@@ -273,7 +273,7 @@ def done(number: int) -> study.TrialDone:
     failed = number == 2
     return study.TrialDone(
         number, 4, number + 1, "failed" if failed else "complete", {"model": (0.25, 0.75)}, {"a": 0.75},
-        None if failed else 0.75, 0.75, 1, 2.0, 65.0, "out of memory" if failed else "",
+        None if failed else 0.75, 0.75, 1, 2.0, 65.0 if number else None, "out of memory" if failed else "",
     )  # fmt: skip
 
 

@@ -99,12 +99,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_words_that_are_read_by_a_function_of_their_own(cli: Cli) -> None:
-    """All of them are told at once, beside those that are no numbers."""
+    """All of them are told at once, beside those that are no numbers, and the recipe that is not there."""
     words = "--weight a --weight b=x --vary =1 --attack-seeds 1, --memory 1G --draws 0"
     code, out, err = cli("explore", "r", "s", *words.split())
     assert (code, out) == (2, "")
     told = ("--weight is NAME=VALUE", "a task's weight is a number", "--vary is NAME=VALUE", "seeds are whole numbers",
-            "a size is a number of bytes", "--draws is a whole number", "refused: 6 problems")  # fmt: skip
+            "a size is a number of bytes", "--draws is a whole number",
+            "a recipe must be a readable file", "refused: 7 problems")  # fmt: skip
     for text in told:
         assert text in err
     code, _, err = cli("merge", "r", "o", "--memory", "x", "--shard-size", "0")
@@ -164,6 +165,7 @@ def test_too_many_words(cli: Cli) -> None:
     assert code == 2
     assert "mixmerge methods takes no more words than: [NAME]" in err
     assert "found: linear dare_ties" in err
+    assert "mixmerge demo takes no words\n  found: here" in cli("demo", "here").err
 
 
 def test_help_keeps_indented_lines_and_explains_arguments() -> None:

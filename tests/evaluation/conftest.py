@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,7 @@ TEXT = ["the quick brown fox jumps over the lazy dog", "a b c d e f g\n0 1 2 3 4
 
 
 @pytest.fixture(scope="session")
-def one_thread() -> Iterator[None]:
-    """Two cores are shared with other tests; OpenMP waits badly."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def zoo(one_thread: None) -> Path:
+def zoo() -> Path:
     return ZOO
 
 
@@ -98,7 +86,7 @@ def let_answers_end(model: Any, newline: int) -> None:
 
 
 @pytest.fixture(scope="session", params=["llama", "gpt2"])
-def random_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def random_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model of each kind, with a byte-level tokenizer: one with, one without a first token."""
     model = llama(tied=False) if request.param == "llama" else gpt2()
     tokenizer = bytes_tokenizer(begin=request.param == "llama")

@@ -14,8 +14,6 @@ from mixmerge.checkpoint import DTYPES, open_checkpoint
 from mixmerge.evaluation import LiveModel, LiveModelError
 from mixmerge.sink import LiveSink
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     with open_checkpoint(folder, "m") as checkpoint:

@@ -115,8 +115,16 @@ def test_no_server_at_all(server: Fake) -> None:
     closed.server_close()
     with pytest.raises(BackendError, match="the server answers"):
         OpenAIBackend(f"http://127.0.0.1:{closed.server_port}/v1", "m", pause=0.0).score(SUMS, [0])
-    with pytest.raises(BackendError, match="begins with http"):
+    with pytest.raises(BackendError, match="is http:// or https:// and a host"):
         OpenAIBackend("file:///etc/passwd", "m")
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@host/v1", "http://secret@host/v1", "https://host/v1?key=secret"])
+def test_addresses_hold_no_secrets_for_they_are_told_and_recorded(url: str) -> None:
+    with pytest.raises(BackendError, match="holds no user, password or query") as caught:
+        OpenAIBackend(url, "m")
+    assert "secret" not in str(caught.value)
+    assert "environment variable" in caught.value.problems[0].cure
 
 
 def gsm8k(folder: Path, prompt: Style) -> LmEvalTask:

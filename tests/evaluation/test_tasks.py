@@ -225,3 +225,12 @@ def test_names_and_weights_that_do_not_fit(tmp_path: Path) -> None:
     for weight in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(TaskError, match="above 0"):
             load_tasks([first], {"sums": weight})
+
+
+def test_a_yaml_file_is_a_task_of_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "task.yaml"
+    file.write_text("task: mine\n")
+    with pytest.raises(TaskError, match="named by the folder they are in") as caught:
+        load_tasks([file])
+    [problem] = caught.value.problems
+    assert (problem.place, problem.cure) == (str(file), f"name {tmp_path}")

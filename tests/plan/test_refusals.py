@@ -279,3 +279,18 @@ def test_filters_that_match_nothing(write: Write) -> None:
     assert "model.embed_tokens.weight" in problem.cure
     plan = api.plan(recipe_of("linear", paths, dialect="paper", mixup={**mixup, "filter": ["mlp", "experts"]}))
     assert "mixup.filter: no tensor's name contains experts" in plan.notes
+
+
+@pytest.mark.parametrize(
+    ("mixup", "rule"),
+    [
+        ({"ratio": 0.25, "filter": ["experts"]}, "mixup.filter leaves some tensor to be mixed"),
+        ({"scope": "block", "ratio": {"mlp": 0.5}}, "a ratio by group names every group of the scope, and no other"),
+    ],
+)
+def test_filters_groups_and_numbers_are_told_together(mixup: dict[str, Any], rule: str, write: Write) -> None:
+    recipe = recipe_of(
+        "task_arithmetic", [write("a"), write("b")], write("base"), dialect="paper", mixup=mixup,
+        parameters={"scale": 1e39},
+    )  # fmt: skip
+    assert [problem.rule for problem in refused(recipe).problems] == [rule, "every number of a method fits float32"]

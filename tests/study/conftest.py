@@ -85,11 +85,3 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         f"merge_method: linear\nmodels:\n  - model: {a}\n  - model: {b}\nmixup: {{alpha: 0.5}}\nbase_model: {base}\n"
     )
     return Tiny(base, a, b, c, recipe, write_tasks(folder))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Tests run beside each other; threads of torch would wait for each other."""
-    import torch
-
-    torch.set_num_threads(1)

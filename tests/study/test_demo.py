@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from mixmerge.errors import OutputError
 from mixmerge.report import validate
 from mixmerge.study import demo
+from support.models import digest_tree
 
 
 def test_the_demonstration(tmp_path, monkeypatch) -> None:
@@ -28,3 +30,23 @@ def test_the_demonstration(tmp_path, monkeypatch) -> None:
     validate(page)
     assert [study["name"] for study in page["studies"]] == ["adder + sorter", "adder + sorter, after DARE"]
     assert demo(tmp_path / "demo", draws=3).pairs[0].scores == pair.scores
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("inside", ["model.safetensors", "notes.txt", "adder-sorter", "adder-sorter/notes.txt",
+                                    "sorter-flipper-dare/notes.txt"])  # fmt: skip
+def test_folders_of_others_are_refused_before_anything_is_written(tmp_path, inside: str, overwrite: bool) -> None:
+    place = tmp_path / "mine"
+    (place / inside).parent.mkdir(parents=True)
+    (place / inside).write_text("mine")
+    before = digest_tree(tmp_path)
+    with pytest.raises(OutputError, match="begins in an empty folder") as caught:
+        demo(place, draws=1, overwrite=overwrite)
+    assert caught.value.exit_code == 2
+    assert digest_tree(tmp_path) == before
+
+
+def test_a_file_is_no_place_for_it(tmp_path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="found: a file"):
+        demo(tmp_path / "file", draws=1)

@@ -64,7 +64,7 @@ def rows(study: Study) -> list[tuple[Any, ...]]:
 def killed(tiny: Any, folder: Path, where: str, at: int, sampler: str = "sobol", race: bool = False) -> None:
     words = [str(folder), tiny.recipe, where, str(at), sampler, "race" if race else "", *map(str, tiny.tasks)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", KILLED, *words], env=environment, capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", KILLED, *words], env=environment, capture_output=True, timeout=600)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 

@@ -120,12 +120,12 @@ def test_going_on_scores_nothing_again(proved, wide, tiny, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"attack_queries": 30}, "attacks was"),
-        ({"attack_limit": 8}, "attacks was"),
-        ({"attack_prompt": "now {content}, the letter:"}, "attacks was"),
-        ({"attacks": ["stresstest"]}, "attacks was"),
+        ({"attack_queries": 30}, r"attacks\..*\.queries was 20, now 30"),
+        ({"attack_limit": 8}, r"attacks\..*\.examples was 10, now 8"),
+        ({"attack_prompt": "now {content}, the letter:"}, r"attacks\..*\.prompt was look at"),
+        ({"attacks": ["stresstest"]}, "attacks was 1-pdr stresstest words, 1-pdr deepwordbug words, now"),
         ({"weights": {"pdr": 1.0}}, "tasks was"),
-        ({"weights": {"numbers": 1.0}}, "tasks was"),
+        ({"weights": {"numbers": 1.0}}, "tasks was letters, now letters, numbers"),
         ({"ood": None}, "ood was"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import logging.handlers
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,3 +66,18 @@ def test_samplers_that_learn_begin_with_even_draws(tmp_path, sampler) -> None:
     learnt = drawn(tmp_path / "learnt", sampler, TRIPLE, 1, {}, None)
     assert learnt[:FIRST] == even[:FIRST]
     assert not set(learnt[FIRST:]) & set(even)
+
+
+def test_a_package_that_it_does_without_is_not_advertised(tmp_path, monkeypatch) -> None:
+    """Optuna says at the first draw of `gp` that proposals are slow without greenlet: not with a few coordinates."""
+    drawn(tmp_path / "study", "gp", PAIR, 1, {}, None)
+    monkeypatch.setitem(sys.modules, "greenlet", None)
+    monkeypatch.delitem(sys.modules, "optuna._gp.batched_lbfgsb")
+    heard = logging.handlers.BufferingHandler(100)
+    logger = logging.getLogger("optuna")
+    logger.addHandler(heard)
+    try:
+        importlib.import_module("optuna._gp.batched_lbfgsb")
+    finally:
+        logger.removeHandler(heard)
+    assert [record.getMessage() for record in heard.buffer if "greenlet" in record.getMessage()] == []

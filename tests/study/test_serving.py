@@ -77,7 +77,7 @@ def test_a_whole_study_through_servers(tiny, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "timeout", "told"),
-    [("dies", 60.0, "no room for this model"), ("late", 0.5, "answers within 0.5 s")],
+    [("dies", 600.0, "no room for this model"), ("late", 0.5, "answers within 0.5 s")],
 )
 def test_a_server_that_does_not_come_is_told(tiny, tmp_path, kind, timeout, told) -> None:
     with pytest.raises(BackendError, match=told), served(Server(command(kind), None, timeout), tiny.a, tmp_path / "l"):
@@ -129,7 +129,7 @@ def test_a_server_dies_with_whoever_started_it(tmp_path) -> None:
     assert gone(int(pid))
 
 
-def gone(pid: int, within: float = 20.0) -> bool:
+def gone(pid: int, within: float = 120.0) -> bool:
     """Whether a process has ended, or does soon."""
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -162,5 +162,5 @@ def test_a_server_without_a_list_of_models_is_there(tiny, tmp_path) -> None:
     )
     words = shlex.join([sys.executable, "-c", program, "{model}", "{port}", "bytes"])
     (task,) = load_tasks([tiny.tasks[0]])
-    with served(Server(words, timeout=60.0), tiny.a, tmp_path / "log") as backend:
+    with served(Server(words, timeout=600.0), tiny.a, tmp_path / "log") as backend:
         assert backend.score(task, [0, 1]).shape == (2,)

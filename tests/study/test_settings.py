@@ -48,14 +48,17 @@ def test_keywords_win_over_the_section_and_that_over_defaults() -> None:
         ({"backend": "openai"}, False, "vllm serve {model} --port {port}"),
         ({"backend": "openai", "serve": "serve --port {port}"}, False, "names the model by {model}"),
         ({"backend": "openai", "serve": "serve {model}"}, False, "where a server listens"),
+        ({**FIXED, "url": "me@x/v1"}, False, "is http:// or https:// and a host"),
+        ({**FIXED, "url": "http://me:secret@x:{port}/v1"}, False, "holds no user, password or query"),
         ({**FIXED, "workers": 2}, False, "ports of their own"),
         ({**FIXED, "ray": "auto"}, False, "ports of their own"),
         ({"backend": "openai", "serve": SERVE}, True, "is given a model in memory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(options: Any, custom: bool, told: str) -> None:
-    with pytest.raises(PlanError, match="^(.|\n)*" + told.replace("{", "\\{")):
+    with pytest.raises(PlanError, match="^(.|\n)*" + told.replace("{", "\\{")) as caught:
         check(settle(None, ["a.jsonl"], options), custom=custom)
+    assert "secret" not in str(caught.value)
 
 
 ROBUST = """\

@@ -109,7 +109,7 @@ def test_it_does_not_go_on_as_another(tiny, data, study, other, told) -> None:
 
 def test_it_does_not_go_on_with_other_data(tiny, data, study, tmp_path) -> None:
     other = write_data(tmp_path / "other", [5] * len(QUESTIONS))
-    with pytest.raises(PlanError, match="data was"):
+    with pytest.raises(PlanError, match=r"data\.m3_gsm8k was"):
         run(tiny, study.folder, other)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar, final
@@ -77,14 +77,17 @@ def _found(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
         return kind.opened(path, label, None)
     if not _is_hub_id(model):
         rule = "a model is a local folder or a hub id (owner/name)"
-        raise ModelNotFoundError(Problem(rule, "neither", f"model {label!r}, path {model}", "check the path"))
+        cure = fileio.mistyped(path) or "check the path"
+        raise ModelNotFoundError(Problem(rule, "neither", f"model {label!r}, path {model}", cure))
     cached = _from_cache(model, revision, label, kind)
     if cached is not None and not isinstance(cached, CheckpointError):
         return cached
     try:
         return _from_hub(model, revision, label, kind)
     except ModelNotFoundError as error:
-        raise ModelNotFoundError((*error.problems, *(cached.problems if cached else ()))) from error
+        folder = fileio.mistyped(path)
+        told = [replace(one, cure=f"{folder} Or {one.cure}") for one in error.problems] if folder else error.problems
+        raise ModelNotFoundError((*told, *(cached.problems if cached else ()))) from error
 
 
 def _is_hub_id(model: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from shlex import quote
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mixmerge.cli.failures import COMMAND_LINE, UsageError
 from mixmerge.cli.options import RecipeOptions
-from mixmerge.errors import Problem
+from mixmerge.errors import MixmergeError, Problem
 
 if TYPE_CHECKING:
     from mixmerge.recipe import Recipe
@@ -62,6 +62,18 @@ def asked(said: RecipeOptions, *, needs_out: bool) -> Asked:
     return _from_file(said, needs_out)
 
 
+def recipe_problems(right: Mapping[str, Any], *, needs_out: bool) -> Sequence[Problem]:
+    """What `asked` refuses. right: values of words by name; where one of the recipe's is not there, it is not read."""
+    names = [field.name for field in fields(RecipeOptions)]
+    if not right.keys() >= set(names):
+        return ()
+    try:
+        asked(RecipeOptions(**{name: right[name] for name in names}), needs_out=needs_out)
+    except MixmergeError as error:
+        return error.problems
+    return ()
+
+
 def _from_models(said: RecipeOptions, needs_out: bool) -> Asked:
     assert said.method is not None, "asked for a method"
     models = said.paths or []
@@ -76,14 +88,28 @@ def _from_models(said: RecipeOptions, needs_out: bool) -> Asked:
     if not models:
         cure = "mixmerge merge --method ties --base BASE MODEL MODEL -o OUT"
         problems.append(Problem("with --method the models are said as positional words", "none", COMMAND_LINE, cure))
-    parameters = _named(said.parameter or [], problems)
-    if problems:
+    named: dict[str, Any] = {"weight": _split(said.weight), "density": said.density, "scale": said.scale}
+    named |= {"parameters": _named(said.parameter or [], problems)}
+    if not models:
         raise UsageError(problems)
     from mixmerge.recipe import recipe_from_options
 
-    named: dict[str, Any] = {"weight": _split(said.weight), "density": said.density, "scale": said.scale}
-    recipe = recipe_from_options(said.method, models, base=said.base, parameters=parameters, **named, **_options(said))
+    method = said.method
+    recipe = _read(lambda: recipe_from_options(method, models, base=said.base, **named, **_options(said)), problems)
     return Asked(recipe, None if said.out is None else Path(said.out), said)
+
+
+def _read(read: Callable[[], Recipe], problems: list[Problem]) -> Recipe:
+    """The recipe. Raises RecipeError where it alone is wrong, UsageError with all problems where words are too."""
+    try:
+        recipe = read()
+    except MixmergeError as error:
+        if not problems:
+            raise
+        raise UsageError([*problems, *error.problems]) from error
+    if problems:
+        raise UsageError(problems)
+    return recipe
 
 
 def _from_file(said: RecipeOptions, needs_out: bool) -> Asked:
@@ -93,13 +119,14 @@ def _from_file(said: RecipeOptions, needs_out: bool) -> Asked:
         for name, cure in WITH_METHOD.items()
         if getattr(said, name) is not None
     ]
-    problems += _misplaced(words, said.out, needs_out)
-    if problems:
+    problems += (misplaced := _misplaced(words, said.out, needs_out))
+    if misplaced and not (words and is_recipe(words[0])):
         raise UsageError(problems)
     from mixmerge.recipe import load_recipe
 
+    recipe = _read(lambda: load_recipe(Path(words[0]), **_options(said)), problems)
     out = said.out if said.out is not None else next(iter(words[1:]), None)
-    return Asked(load_recipe(Path(words[0]), **_options(said)), None if out is None else Path(out), said)
+    return Asked(recipe, None if out is None else Path(out), said)
 
 
 def _misplaced(words: Sequence[str], out: str | None, needs_out: bool) -> list[Problem]:
@@ -109,6 +136,9 @@ def _misplaced(words: Sequence[str], out: str | None, needs_out: bool) -> list[P
         command = "mixmerge merge recipe.yaml OUT" if needs_out else "mixmerge plan recipe.yaml"
         return [Problem("a recipe file is needed", "none", COMMAND_LINE, f"{command}; {without}")]
     found = " ".join(map(quote, words))
+    if len(words) == 2 and is_swapped(words[0], words[1]):
+        rule, cure = "the recipe comes first, then the output folder", f"{quote(words[1])} {quote(words[0])}"
+        return [Problem(rule, found, COMMAND_LINE, f"say {cure}")]
     if Path(words[0]).is_dir():
         rule = "without --method the first word is a recipe file"
         return [Problem(rule, f"{words[0]} is a folder", COMMAND_LINE, without)]
@@ -119,6 +149,16 @@ def _misplaced(words: Sequence[str], out: str | None, needs_out: bool) -> list[P
     if len(words) == 1 and out is None and needs_out:
         return [Problem("an output folder is needed", found, COMMAND_LINE, "mixmerge merge RECIPE OUT")]
     return []
+
+
+def is_swapped(first: str, second: str) -> bool:
+    """Whether the second word is a recipe's file and the first is none, nor meant to be one."""
+    return is_recipe(second) and not is_recipe(first) and Path(first).suffix not in RECIPE_SUFFIXES
+
+
+def is_recipe(word: str) -> bool:
+    """Whether a word names a recipe file that is there."""
+    return Path(word).suffix in RECIPE_SUFFIXES and Path(word).is_file()
 
 
 def _options(said: RecipeOptions) -> Any:
@@ -145,7 +185,8 @@ def _named(words: Sequence[str], problems: list[Problem]) -> dict[str, Any]:
         if not sign or not name or not text or name in named:
             rule = f"{name} is given once" if name in named else "a parameter is NAME=VALUE"
             problems.append(Problem(rule, word, "--parameter", "write it as -p normalize=false"))
-        named[name] = _FLAGS.get(text, text.split(",") if "," in text else text)
+        else:
+            named[name] = _FLAGS.get(text, text.split(",") if "," in text else text)
     return named
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mixmerge.cli.failures import StoppedError
 from mixmerge.cli.options import Words, argument, numbers, option
 from mixmerge.cli.terminal import is_terminal
+from mixmerge.errors import MixmergeError, Problem
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.attacks import PromptsScored
@@ -81,6 +82,22 @@ def attack(
     print(report.text(tried=False) if json else attack_text(report), end="" if json else "\n")
     if out is not None and not json:
         print(f"report    {Path(out)}")
+
+
+def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
+    """What is wrong with what else is asked, where some words are wrong."""
+    from mixmerge.evaluation.attacks.request import Request, prepared
+
+    if not right.keys() >= {"models", "task", "attack"}:
+        return ()
+    said: dict[str, Any] = {one.name: right[one.name] for one in fields(Request) if right.get(one.name) is not None}
+    said |= {name: Path(said[name]) for name in ("data_dir", "masked_lm", "sentence_encoder", "out") if name in said}
+    said |= {name: tuple(said[name]) for name in ("models", "seeds", "protect") if name in said}
+    try:
+        prepared(Request(**said))
+    except MixmergeError as error:
+        return error.problems
+    return ()
 
 
 @contextmanager

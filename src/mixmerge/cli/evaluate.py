@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError
+from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError, as_typed
 from mixmerge.cli.judge_options import JudgeOptions, judge_of
 from mixmerge.cli.options import argument, option
 from mixmerge.cli.scoring_options import ScoringOptions
 from mixmerge.cli.scoring_options import prompt as prompt_option
 from mixmerge.cli.terminal import is_terminal
-from mixmerge.errors import Problem, legible
+from mixmerge.errors import MixmergeError, Problem, legible
 
 if TYPE_CHECKING:
+    from mixmerge.evaluation.problems import Refusals
     from mixmerge.evaluation.results import Event
+
+_TYPED: Final = {
+    "tasks": "--tasks", "prompt": "--prompt", "url": "--judge-url", "limit": "--limit", "batch_size": "--batch-size",
+    "workers": "--workers",
+}  # fmt: skip
+"""Keyword of the library -> how it is typed."""
 
 
 def evaluate(
@@ -44,13 +52,20 @@ def evaluate(
 
     Tasks that run programs of the model, or need a judge, are skipped with the suite unless that is allowed.
     """
-    specs = _specs(suite, tasks or [], more or [])
+    from mixmerge.evaluation.problems import Refusals
+
+    refused = Refusals()
+    specs = refused.of(lambda: _specs(suite, tasks or [], more or [])) or []
+    judge = refused.of(lambda: judge_of(judging))
     words: dict[str, Any] = {"prompt": prompt, **asdict(scoring)}
-    judge = judge_of(judging)
+    if refused:
+        _look_over(words | {"model": model, "out": out, "overwrite": overwrite}, refused)
+    with as_typed(_TYPED):
+        refused.raise_if_any()
     from mixmerge.evaluation.evaluate import evaluate as run
 
     try:
-        with _shown(quiet=quiet) as listener:
+        with as_typed(_TYPED), _shown(quiet=quiet) as listener:
             found = run(
                 model, specs, allow_code=allow_task_code, judge=judge, out=out, overwrite=overwrite,
                 listeners=[listener], **words,
@@ -62,10 +77,45 @@ def evaluate(
     print(found.text(samples=False) if json else evaluation_text(found, out), end="" if json else "\n")
 
 
+def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
+    """What is wrong with model, tasks, judge and settings, where some words are wrong; nothing of tasks is opened."""
+    from mixmerge.evaluation.problems import Refusals
+
+    refused = Refusals()
+    if right.keys() >= {"suite", "tasks", "more"}:
+        refused.of(lambda: _specs(right["suite"], right["tasks"] or [], right["more"] or []))
+    names = [field.name for field in fields(JudgeOptions)]
+    if right.keys() >= set(names):
+        refused.of(lambda: judge_of(JudgeOptions(**{name: right[name] for name in names})))
+    _look_over(right, refused)
+    try:
+        with as_typed(_TYPED):
+            refused.raise_if_any()
+    except MixmergeError as error:
+        return error.problems
+    return ()
+
+
+def _look_over(right: Mapping[str, Any], refused: Refusals) -> None:
+    """Refuse what is wrong with the words that tasks have no part in, and with the model."""
+    from mixmerge.evaluation.named_model import find_model
+    from mixmerge.evaluation.request import Words
+
+    words = {field.name: right[field.name] for field in fields(Words) if field.name in right}
+    words["out"] = Path(words["out"]) if words.get("out") is not None else None
+    Words(**words).look_over(refused)
+    if "model" in right:
+        refused.of(lambda: find_model(right["model"]))
+
+
 def _specs(suite: str | None, tasks: list[str], more: list[str]) -> list[str]:
     if more and not tasks:
         cure = "say the tasks after --tasks"
         raise UsageError(Problem("eval takes one word: MODEL", " ".join(more), COMMAND_LINE, cure))
+    models = [word for word in more if (Path(word) / "config.json").is_file()]
+    if models:
+        cure = "score each by itself, with an --out of its own"
+        raise UsageError(Problem("eval scores one model", " ".join(models), COMMAND_LINE, cure))
     if suite is not None:
         from mixmerge.errors import nearest
         from mixmerge.evaluation.suite import SUITES

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import Annotated, Any, cast
 
-from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError
+from mixmerge.cli.asked import is_swapped
+from mixmerge.cli.failures import COMMAND_LINE, StoppedError, UsageError, as_typed
 from mixmerge.cli.live_table import watched
 from mixmerge.cli.options import GIB, argument, option, size
 from mixmerge.cli.progress import shown
-from mixmerge.cli.study_options import StudyOptions, keywords
-from mixmerge.errors import Problem
+from mixmerge.cli.study_options import TYPED, StudyOptions, keywords
+from mixmerge.errors import MixmergeError, Problem
 
 QUIET = option("--quiet", "-q", help="Show nothing while it runs.")
 THREADS = option("--threads", metavar="N", low=1, default="one a core", help="Threads that compute.")
@@ -35,11 +39,14 @@ def explore(
     if more and not said.tasks:
         found, cure = " ".join(more), "say the tasks after --tasks"
         raise UsageError(Problem("explore takes two words: RECIPE STUDY_DIR", found, COMMAND_LINE, cure))
+    if is_swapped(recipe, study_dir):
+        cure = f"say {quote(study_dir)} {quote(recipe)}"
+        raise UsageError(Problem("the recipe comes first, then the study's folder", recipe, COMMAND_LINE, cure))
     words = keywords(said, more or [])
     from mixmerge import study
 
     try:
-        with watched(quiet=quiet) as listeners:
+        with as_typed(TYPED), watched(quiet=quiet) as listeners:
             done = study.explore(
                 recipe,
                 words.pop("tasks"),
@@ -55,6 +62,27 @@ def explore(
 
     print(study_text(done.summary))
     print(f"report    {Path(study_dir) / 'report.html'}")
+
+
+def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
+    """What is wrong with recipe and study, where some words are wrong; without those of the study, with what can be
+    told of the others one by one."""
+    from mixmerge.study.exploring import read, read_recipe
+    from mixmerge.study.settings import settle, single_problems
+
+    names = {field.name for field in fields(StudyOptions)}
+    words = keywords(StudyOptions(**{name: right[name] for name in names & right.keys()}), right.get("more") or [])
+    tasks, options = words.pop("tasks"), cast("Any", words)
+    try:
+        with as_typed(TYPED):
+            if right.keys() >= {"recipe", *names}:
+                read(right["recipe"], tasks, options, custom=False)
+                return ()
+            if "recipe" in right:
+                read_recipe(right["recipe"], tasks, options)
+    except MixmergeError as error:
+        return error.problems
+    return tuple(single_problems(settle(None, tasks, options)))
 
 
 def export(

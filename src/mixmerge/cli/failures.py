@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from mixmerge.cli.terminal import Colour, painted
@@ -31,6 +33,25 @@ class StoppedError(KeyboardInterrupt):
     def __init__(self, cure: str) -> None:
         super().__init__(cure)
         self.cure = cure
+
+
+@contextlib.contextmanager
+def as_typed(options: Mapping[str, str]) -> Iterator[None]:
+    """Problems that stand at keywords of the library, as `tasks` or `weights.sst2`, stand at the options as typed."""
+    try:
+        yield
+    except MixmergeError as error:
+        error.problems = tuple(replace(one, place=_typed(one.place, options)) for one in error.problems)
+        raise
+
+
+def _typed(place: str, options: Mapping[str, str]) -> str:
+    """A place may be several keywords with commas, or one with what is meant of it behind a dot."""
+    if place.partition(".")[0] in options:
+        keyword, _, inner = place.partition(".")
+        return f"{options[keyword]} {inner}".rstrip()
+    words = place.split(", ")
+    return ", ".join(options[word] for word in words) if options.keys() >= set(words) else place
 
 
 def exit_code(error: BaseException, *, debug: bool = False) -> int:

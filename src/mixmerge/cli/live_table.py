@@ -101,7 +101,8 @@ class _View:
 def progress_text(last: TrialDone) -> str:
     """How far a study is after that draw."""
     best = "none yet" if last.best is None else f"{last.best:.4f} (draw {last.best_number})"
-    return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw, {clock(last.left)} left"
+    left = "" if last.left is None else f", {clock(last.left)} left"
+    return f"{last.done} of {last.draws} draws, best {best}, {last.seconds:.1f} s a draw{left}"
 
 
 def clock(seconds: float) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mixmerge.cli.asked import Asked, asked
+from mixmerge.cli.asked import Asked, asked, recipe_problems
 from mixmerge.cli.failures import StoppedError
 from mixmerge.cli.options import RecipeOptions, WorkOptions, option
 from mixmerge.cli.plan_text import few_notes, ratio_lines
 from mixmerge.cli.progress import Meter, shown
 from mixmerge.cli.sizes import bytes_text, mib_text
-from mixmerge.errors import legible
+from mixmerge.errors import Problem, legible
 
 if TYPE_CHECKING:
     from mixmerge.planning import Plan
@@ -57,6 +57,11 @@ def merge(
     except KeyboardInterrupt:
         raise StoppedError(_way_on(wanted.out)) from None
     _print_result(record, wanted, meter)
+
+
+def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
+    """What is wrong with the recipe, where some words are wrong."""
+    return recipe_problems(right, needs_out=True)
 
 
 def _tell_notes(plan: Plan) -> None:

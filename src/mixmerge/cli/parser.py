@@ -1,14 +1,15 @@
 """From a declared function to a command that click parses: every word that is wrong is told at once, in our own blocks.
 
 click splits the words; what they mean (numbers, what must be said) is read here. A parameter of the function is one
-option or argument (see `options`); one whose type is a dataclass stands for one option a field.
+option or argument (see `options`); one whose type is a dataclass stands for one option a field. Where some are wrong,
+a command may look at what the others say: what is wrong with that is told in the same answer.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from types import UnionType
@@ -23,6 +24,9 @@ from mixmerge.cli.options import Declared
 from mixmerge.errors import Problem
 
 HELP: Final = ("-h", "--help")
+
+Also = Callable[[Mapping[str, Any]], Iterable[Problem]]
+"""What is wrong with the values of the words that could be read, by name, groups spread out. Does nothing else."""
 
 _NOTHING: Final = inspect.Parameter.empty
 
@@ -98,8 +102,8 @@ class _Parameter:
 class Command(click.Command):
     """A function as a command. Its docstring is the help; lines of it that are indented stay as they are."""
 
-    def __init__(self, name: str, function: Callable[..., None]) -> None:
-        self._function = function
+    def __init__(self, name: str, function: Callable[..., None], also: Also | None = None) -> None:
+        self._function, self._also = function, also
         self._parts = tuple(_parts(function))
         parameters = [one.for_click() for _, _, inner in self._parts for one in inner]
         settings = {"help_option_names": list(HELP), "allow_extra_args": True}
@@ -109,7 +113,11 @@ class Command(click.Command):
         """click's own, after every unknown option was told."""
         if problems := list(self._strangers(ctx, args)):
             raise UsageError(problems)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser does not know whose words it reads
+            raise
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the function with what was said. Raises UsageError with all that is wrong with the words."""
@@ -119,17 +127,19 @@ class Command(click.Command):
         """The function's arguments. Raises UsageError."""
         problems: list[Problem] = []
         values: dict[str, Any] = {}
+        right: dict[str, Any] = {}
         for name, group, inner in self._parts:
-            read = {one.name: _read(one, ctx, problems) for one in inner}
-            if group is None:
-                values |= read
-            elif not problems:
-                values[name] = group(**read)
+            wrong = len(problems)
+            read = {one.name: value for one in inner for value in _read(one, ctx, problems)}
+            right |= read
+            if len(problems) == wrong:
+                values |= read if group is None else {name: group(**read)}
         if ctx.args:
-            rule = f"{ctx.command_path} takes no more words than: {' '.join(self._words())}"
+            known = " ".join(self._words())
+            rule = f"{ctx.command_path} takes no " + (f"more words than: {known}" if known else "words")
             problems.append(Problem(rule, " ".join(ctx.args), COMMAND_LINE, f"{ctx.command_path} --help explains them"))
         if problems:
-            raise UsageError(problems)
+            raise UsageError([*problems, *(self._also(right) if self._also is not None else ())])
         return values
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -165,7 +175,9 @@ def stranger(name: str, known: Iterable[str], command: str) -> Problem:
     if name in OF_MERGEKIT:
         return Problem(f"there is no option {name}: it is one of mergekit", "", COMMAND_LINE, OF_MERGEKIT[name])
     bare = {one.lstrip("-"): one for one in known}
-    close = get_close_matches(name.lstrip("-"), bare, n=1)
+    if name == "--suite" and "tasks" in bare:
+        return Problem(f"there is no option {name}", "", COMMAND_LINE, "a suite is named as a task: --tasks m3")
+    close = get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.65)
     cure = f"did you mean {bare[close[0]]}?" if close else f"{command} --help lists all"
     return Problem(f"there is no option {name}", "", COMMAND_LINE, cure)
 
@@ -179,17 +191,20 @@ def of_click(error: click.UsageError) -> UsageError:
     return UsageError(Problem(error.format_message(), "", COMMAND_LINE, f"{command} --help explains it"))
 
 
-def _read(one: _Parameter, ctx: click.Context, problems: list[Problem]) -> Any:
+def _read(one: _Parameter, ctx: click.Context, problems: list[Problem]) -> Iterator[Any]:
+    """The value of a parameter, if it has one; else what is wrong goes to the problems."""
     said = ctx.params[one.name]
     is_said = ctx.get_parameter_source(one.name) == ParameterSource.COMMANDLINE and said not in ((), None)
     if is_said:
-        return one.value(said, problems)
-    if one.default is _NOTHING:
+        wrong = len(problems)
+        value = one.value(said, problems)
+        yield from (value,) if len(problems) == wrong else ()
+    elif one.default is _NOTHING:
         rule = f"{one.shown.removesuffix('...')} is needed"
         usage = " ".join(ctx.get_usage().split()[1:])
         problems.append(Problem(rule, "", COMMAND_LINE, f"{usage} (--help explains it)"))
-        return None
-    return one.default
+    else:
+        yield one.default
 
 
 def _parts(function: Callable[..., None]) -> Iterator[tuple[str, Callable[..., Any] | None, tuple[_Parameter, ...]]]:

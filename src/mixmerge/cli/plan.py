@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from mixmerge.cli.asked import asked
+from mixmerge.cli.asked import asked, recipe_problems
 from mixmerge.cli.options import RecipeOptions, WorkOptions, option
-from mixmerge.errors import MixmergeError, legible
+from mixmerge.errors import Problem, legible
 
 
 def plan(
@@ -23,28 +24,28 @@ def plan(
     files are read; nothing is written. With --out the place and the free disk are checked too; a note tells of what
     stands there already.
     """
-    from mixmerge.cli import plan_json
+    wanted = asked(said, needs_out=False)
+    from mixmerge import api
 
-    try:
-        wanted = asked(said, needs_out=False)
-        from mixmerge import api
-
-        planned = api.plan(
-            wanted.recipe, memory=work.memory, threads=work.threads, shard_size=work.shard_size, out=wanted.out,
-            allow_nonfinite=work.allow_nonfinite,
-        )  # fmt: skip
-    except MixmergeError as error:
-        if as_json:
-            print(plan_json.refused_text(error))
-        raise
+    planned = api.plan(
+        wanted.recipe, memory=work.memory, threads=work.threads, shard_size=work.shard_size, out=wanted.out,
+        allow_nonfinite=work.allow_nonfinite,
+    )  # fmt: skip
     with closing(planned):
         _tell_what_stands_there(wanted.out)
         if as_json:
+            from mixmerge.cli import plan_json
+
             print(plan_json.plan_text(planned))
         else:
             from mixmerge.cli.plan_text import plan_text
 
             print(legible(plan_text(planned)))
+
+
+def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
+    """What is wrong with the recipe, where some words are wrong."""
+    return recipe_problems(right, needs_out=False)
 
 
 def _tell_what_stands_there(out: Path | None) -> None:

@@ -5,9 +5,9 @@ The library knows the defaults, and what the recipe's `study` section says inste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 from mixmerge.cli.failures import UsageError
 from mixmerge.cli.options import Words, numbers, option
@@ -119,10 +119,20 @@ class StudyOptions:
 # fmt: on
 
 
+_RENAMED: Final = {"attack": "attacks", "attack_task": "attack_tasks", "weight": "weights"}
+"""Options whose keyword has another name."""
+
+TYPED: Final[Mapping[str, str]] = {
+    _RENAMED.get(name, name): declared.names[0].partition("/")[0]
+    for name, hint in get_type_hints(StudyOptions, include_extras=True).items()
+    for declared in get_args(hint)[1:]
+} | {"memory": "--memory", "threads": "--threads"}
+"""Keyword of the library -> how it is typed."""
+
+
 def keywords(said: StudyOptions, more: Sequence[str]) -> dict[str, Any]:
     """What was said, as keywords of the library. more: further tasks."""
     words = {part.name: getattr(said, part.name) for part in fields(said)}
     tasks = [*(words.pop("tasks") or []), *more] or None
-    renamed = {"attacks": words.pop("attack"), "attack_tasks": words.pop("attack_task")}
-    read = {"weights": dict(words.pop("weight") or ()) or None, "vary": dict(words.pop("vary") or ()) or None}
-    return {**words, **renamed, **read, "tasks": tasks}
+    read = {name: dict(words[name] or ()) or None for name in ("weight", "vary")}
+    return {_RENAMED.get(name, name): value for name, value in (words | read).items()} | {"tasks": tasks}

@@ -55,8 +55,8 @@ def merge_to_folder(
     """Execute a plan into `out` and return its record.
 
     resume: go on with an interrupted merge of the same plan, if there is one. overwrite: replace `out`. card:
-    Markdown sections added to the model card. Refused inputs leave nothing behind (exit code 2); a failing disk
-    raises InterruptedMergeError and leaves what can be resumed.
+    Markdown sections added to the model card. Refused inputs leave nothing behind (exit code 2) but what an earlier run
+    did that this one went on with; a failing disk raises InterruptedMergeError and leaves what can be resumed.
     """
     partial = partial_folder(out)
     check_place(out, resume=resume, overwrite=overwrite)
@@ -72,9 +72,12 @@ def merge_to_folder(
     except UnreadableError as error:
         raise _unreadable(error) from error
     except MixmergeError as error:
-        if error.exit_code == MixmergeError.exit_code:
-            run.remove()
-            _remove_empty(missing)
+        if error.exit_code != MixmergeError.exit_code:
+            raise
+        if run.went_on:
+            raise _kept(error, partial) from error
+        run.remove()
+        _remove_empty(missing)
         raise
     except OSError as error:
         raise _interrupted(error, out) from error
@@ -132,6 +135,12 @@ def _interrupted(error: OSError, out: Path) -> InterruptedMergeError:
     return InterruptedMergeError(Problem(rule, str(error), str(out), cure))
 
 
+def _kept(error: MixmergeError, partial: Path) -> MixmergeError:
+    """A refusal in a merge that was resumed: the work of the runs before is not lost with it."""
+    way_on = f"what is done is kept in {partial}: --resume goes on with it, --overwrite starts afresh"
+    return type(error)(replace(problem, cure=f"{problem.cure}; {way_on}") for problem in error.problems)
+
+
 def _unreadable(error: UnreadableError) -> InterruptedMergeError:
     way_on = "then the same command with --resume goes on; --overwrite starts afresh"
     return InterruptedMergeError(replace(problem, cure=f"{problem.cure}; {way_on}") for problem in error.problems)
@@ -144,6 +153,7 @@ class _Run:
         self.plan = plan
         self.partial = partial
         self.done: dict[str, TensorDone] = {}
+        self.went_on = False
         self._listeners = listeners
         self._kernels = kernels
         self._statistics: Statistics | None = None
@@ -189,6 +199,7 @@ class _Run:
         if found.statistics is not None:
             self.done = self._checked(found.done, self._writer)
         journal.go_on()
+        self.went_on = True
         return True
 
     def _tell_afresh(self, reason: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from mixmerge import fileio
 from mixmerge.checkpoint import RECORD, Adaptation, Checkpoint, MalformedJsonError, Origin, parse_json
 from mixmerge.engine.events import TensorDone
 from mixmerge.engine.statistics import Statistics
@@ -111,7 +112,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     cure = "only models merged by Mixmerge carry a record"
     if not path.is_file():
-        raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", "no such file", str(folder), cure))
+        found, cure = ("no such file", cure) if folder.is_dir() else ("no such folder", fileio.mistyped(folder) or cure)
+        raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", found, str(folder), cure))
     if path.stat().st_size > MAX_RECORD:
         rule = f"{RECORD} is at most {MAX_RECORD:,} bytes long"
         raise CheckpointError(Problem(rule, f"{path.stat().st_size:,} bytes", str(path), cure))

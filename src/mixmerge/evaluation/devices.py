@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 from mixmerge.errors import Problem, extra_missing, nearest
 from mixmerge.evaluation.live import Compute
-from mixmerge.evaluation.problems import LiveModelError
 
 KNOWN = ("cpu", "cuda", "mps", "xpu")
 
@@ -34,19 +33,12 @@ def device_problems(device: str, compute: str | None, *, here: bool = True) -> I
     try:
         found = torch.device(device)
     except RuntimeError:
-        cure = f"{nearest(device, KNOWN)}; a number may follow, as in cuda:1"
+        cure = f"a number may follow the name, as in cuda:1; {nearest(device, KNOWN)}"
         yield Problem("a device is named as torch names it", repr(device), "--device", cure)
         return
     lack = _lack(torch, found) if here or found.type == "meta" else ""
     if lack:
         yield Problem("the device is there", f"{device}: {lack}", "--device", "leave it out to compute on the CPU")
-
-
-def check_device(device: str, compute: str | None) -> None:
-    """Raise LiveModelError where models cannot compute there, or not in that dtype."""
-    problems = list(device_problems(device, compute))
-    if problems:
-        raise LiveModelError(problems)
 
 
 def _lack(torch: Any, device: Any) -> str:

@@ -39,9 +39,9 @@ class JsonServer:
     """
 
     def __init__(self, url: str, *, key: str | None = None, timeout: float = 300.0, pause: float = PAUSE) -> None:
-        if not url.startswith(("http://", "https://")):
-            rule, cure = "the address of a server begins with http:// or https://", "such as http://localhost:8000/v1"
-            raise BackendError(Problem(rule, shorten(url), "url", cure))
+        problem = address_problem(url, "a server", "give its key by itself, read from an environment variable")
+        if problem is not None:
+            raise BackendError(problem)
         self.url = url
         self._key, self._timeout, self._pause = key, timeout, pause
 
@@ -80,6 +80,24 @@ class JsonServer:
         else:
             text = f"{type(error).__name__}: {error}"
         return shorten(text.replace(self._key, "(the key)") if self._key else text, REASON)
+
+
+def address_problem(url: str, whose: str, cure: str) -> Problem | None:
+    """What is wrong with an address: it names a host, and holds no secret, since it is recorded and shown.
+
+    whose: whom it leads to, in words. cure: what to do with a secret.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, or a port that is none
+        complete = False
+    if not complete:
+        rule, such = f"the address of {whose} is http:// or https:// and a host", "such as http://localhost:8000/v1"
+        return Problem(rule, shorten(url.rpartition("@")[2].partition("?")[0]), "url", such)
+    if "@" in parts.netloc or parts.query:
+        return Problem(f"the address of {whose} holds no user, password or query", f"{parts.scheme}://...", "url", cure)
+    return None
 
 
 def opened(request: urllib.request.Request | str, timeout: float) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeGuard, final
 
+from mixmerge import fileio
 from mixmerge.checkpoint.strict_json import MalformedJsonError, parse_json
 from mixmerge.errors import nearest
 from mixmerge.evaluation.bounds import MAX_VALUES, values_in
@@ -51,7 +52,8 @@ def _content(path: Path, problems: Problems) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        problems.add("a task file can be read", error.strerror or str(error), str(path), "check path and permissions")
+        cure = "check its permissions" if path.exists() else fileio.mistyped(path) or "check the path"
+        problems.add("a task file can be read", error.strerror or str(error), str(path), cure)
         return b""
     if len(data) > MAX_BYTES:
         problems.add(f"a task file has at most {MAX_BYTES} bytes", "more", str(path), "use a part of it")

@@ -15,6 +15,7 @@ from mixmerge.evaluation.suite.opening import Settings, open_tasks
 from mixmerge.evaluation.tasks import AnyTask, Task
 
 SUFFIX: Final = ".jsonl"
+YAML: Final = (".yaml", ".yml")
 SETS: Final = ("validation", "test")
 
 
@@ -47,11 +48,14 @@ def load_tasks(
     """
     given = {} if weights is None else dict(weights)
     problems = Problems()
-    files = [Path(spec) for spec in specs if _is_file(spec)]
+    files = [Path(spec) for spec in specs if is_file(spec)]
     tasks: list[AnyTask] = []
     seen: set[Path] = set()
     for spec in specs:
-        if not _is_file(spec):
+        if Path(spec).suffix in YAML and Path(spec).is_file():
+            rule, cure = "tasks of lm-eval are named by the folder they are in", f"name {Path(spec).parent}"
+            problems.add(rule, "a file", str(spec), cure)
+        elif not is_file(spec):
             tasks += _of_lm_eval(str(spec), given, problems, allow_code, asked)
         elif Path(spec) not in seen:
             group = [file for file in files if _name(file) == _name(Path(spec))]
@@ -62,7 +66,8 @@ def load_tasks(
     return tuple(_weighted(task, given) for task in tasks)
 
 
-def _is_file(spec: str | Path) -> bool:
+def is_file(spec: str | Path) -> bool:
+    """Whether a name is that of a file of items, there or not; it may be anything else."""
     return Path(spec).is_file() or str(spec).endswith(SUFFIX)
 
 

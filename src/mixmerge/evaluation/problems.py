@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar, final
 
-from mixmerge.errors import MixmergeError, Problem
+from mixmerge.errors import MissingExtraError, MixmergeError, Problem
 
 LISTED: Final = 20  # problems told one by one; the rest is counted
 LONGEST: Final = 120  # characters of a value that are shown
+
+_Found = TypeVar("_Found")
 
 
 class TaskError(MixmergeError, ValueError):
@@ -55,3 +58,38 @@ class Problems:
             return
         more = self._count - len(self._found)
         raise TaskError([*self._found, *([Problem(f"and {more} more problems")] if more else [])])
+
+
+@final
+class Refusals:
+    """What steps that do not need each other refuse, told as one."""
+
+    __slots__ = ("_errors",)
+
+    def __init__(self) -> None:
+        self._errors: list[MixmergeError] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
+    def of(self, step: Callable[[], _Found]) -> _Found | None:
+        """What the step gives; None where it refuses, which is kept. A missing extra is told at once."""
+        try:
+            return step()
+        except MissingExtraError:
+            raise
+        except MixmergeError as error:
+            self._errors.append(error)
+            return None
+
+    def add(self, problems: Iterable[Problem], kind: type[MixmergeError] = TaskError) -> None:
+        """Keep problems that were only found."""
+        found = list(problems)
+        self._errors += [kind(found)] if found else []
+
+    def raise_if_any(self) -> None:
+        """Raise everything that was refused: as what it was where all is of one kind, else as TaskError."""
+        kinds = {type(error) for error in self._errors}
+        if kinds:
+            kind = kinds.pop() if len(kinds) == 1 else TaskError
+            raise kind(dict.fromkeys(one for error in self._errors for one in error.problems))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from mixmerge.methods import METHODS, Method
 from mixmerge.mixup import Ratio, RatioLaw, draw_groups, equal_ratio, group_of, rounded
 from mixmerge.planning import carry, names, settings
 from mixmerge.planning.budget import plan_budget
-from mixmerge.planning.fitting import check_numbers
+from mixmerge.planning.fitting import number_problems
 from mixmerge.planning.layout import Assembly, Layout, Member, SlicePlan, assemble
 from mixmerge.planning.output import check_output
 from mixmerge.planning.token_settings import wanted_tokens
@@ -67,12 +67,15 @@ def build_plan(
     problems += unset
     if problems:
         raise PlanError(problems)
+    law, ratios = _ratios(recipe, steps)
     unmatched = _unmatched(recipe, steps)
+    problems = [*_unused(recipe, steps, unmatched), *_every_group_once(recipe, ratios)]
+    problems += number_problems(recipe, steps, ratios)
+    if problems:
+        raise PlanError(problems)
     specs = [step.spec for step in steps]
     layouts = lay_out(specs, shard_size)
     dtype = _main_dtype(specs)
-    law, ratios = _ratios(recipe, steps)
-    check_numbers(recipe, steps, ratios)
     passes = _passes(recipe, method, steps)
     budget = plan_budget(
         steps,
@@ -92,7 +95,8 @@ def build_plan(
     return Plan(
         recipe, method, tuple(opened), position.get(recipe.base) if recipe.base else None, donor, tuple(steps), layouts,
         dtype, ratios, law, budget, cost, small.carried, small.files,
-        (*recipe.notes, *_of_adapters(opened), *unmatched, *tokens.notes, *small.notes, *layout.notes),
+        (*recipe.notes, *_of_adapters(opened), *(f"mixup.filter: no tensor's name contains {one}" for one in unmatched),
+         *tokens.notes, *small.notes, *layout.notes),
         allow_nonfinite, tokens.vocabulary,
     )  # fmt: skip
 
@@ -226,15 +230,20 @@ def _group(recipe: Recipe, item: Assembly) -> str | None:
 
 
 def _unmatched(recipe: Recipe, steps: Sequence[Step]) -> tuple[str, ...]:
-    """Notes of the filters that no tensor's name contains. Raises PlanError where none has a use."""
+    """The filters that no tensor's name contains."""
     mixed = [step.spec.name for step in steps if step.group is not None]
     filters = recipe.mixup.filters if recipe.mixup is not None else ()
-    unused = [one for one in filters if not any(one in name for name in mixed)]
-    if filters and len(unused) == len(filters):
-        rule, found = "mixup.filter leaves some tensor to be mixed", f"no name contains {', '.join(unused)}"
-        cure = f"write parts of tensor names, as they are in {mixed[0]}" if mixed else "remove it"
-        raise PlanError(Problem(rule, found, recipe.place("mixup.filter"), cure))
-    return tuple(f"mixup.filter: no tensor's name contains {one}" for one in unused)
+    return tuple(one for one in filters if not any(one in name for name in mixed))
+
+
+def _unused(recipe: Recipe, steps: Sequence[Step], unmatched: Sequence[str]) -> Iterator[Problem]:
+    """The problem of filters none of which has a use."""
+    filters = recipe.mixup.filters if recipe.mixup is not None else ()
+    if filters and len(unmatched) == len(filters):
+        mixed = next((step.spec.name for step in steps if step.group is not None), None)
+        rule, found = "mixup.filter leaves some tensor to be mixed", f"no name contains {', '.join(unmatched)}"
+        cure = f"write parts of tensor names, as they are in {mixed}" if mixed else "remove it"
+        yield Problem(rule, found, recipe.place("mixup.filter"), cure)
 
 
 def _unset_problem(recipe: Recipe, item: Assembly, error: settings.UnsetError) -> Problem:
@@ -254,8 +263,8 @@ def _ratios(recipe: Recipe, steps: Sequence[Step]) -> tuple[RatioLaw | None, Map
     count = max(len(step.inputs) for step in steps if step.group is not None)
     drawn = [group for group in groups if group != EQUAL]
     if recipe.mixup.groups:
-        _every_group_once(recipe, drawn)
-        law, found = None, {group: rounded(recipe.mixup.groups[group]) for group in drawn}
+        given = recipe.mixup.groups
+        law, found = None, {group: rounded(given[group]) for group in drawn if group in given}
     elif recipe.mixup.ratio is not None:
         law, found = None, {group: rounded(recipe.mixup.ratio) for group in drawn}
     else:
@@ -265,21 +274,20 @@ def _ratios(recipe: Recipe, steps: Sequence[Step]) -> tuple[RatioLaw | None, Map
     return law, {group: found.get(group, equal_ratio(count)) for group in groups}
 
 
-def _every_group_once(recipe: Recipe, groups: Sequence[str]) -> None:
-    """Ratios by group are given for exactly the groups there are. Raises PlanError with all that differ."""
+def _every_group_once(recipe: Recipe, known: Collection[str]) -> Iterator[Problem]:
+    """Ratios by group are given for exactly the groups there are. known: those, and perhaps the one at equal ratio."""
     given = {} if recipe.mixup is None else recipe.mixup.groups
+    groups = [group for group in known if group != EQUAL]
+    if not groups:
+        return
     rule = "a ratio by group names every group of the scope, and no other"
-    problems = [
-        Problem(rule, f"{group}: ...", recipe.place(f"mixup.ratio.{group}"), nearest(group, groups))
-        for group in given
-        if group not in groups
-    ]
+    for group in given:
+        if group not in groups:
+            yield Problem(rule, f"{group}: ...", recipe.place(f"mixup.ratio.{group}"), nearest(group, groups))
     missing = [group for group in groups if group not in given]
-    if missing:
+    if given and missing:
         found = f"none for {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        problems.append(Problem(rule, found, recipe.place("mixup.ratio"), "add a line for each"))
-    if problems:
-        raise PlanError(problems)
+        yield Problem(rule, found, recipe.place("mixup.ratio"), "add a line for each")
 
 
 def _whole(recipe: Recipe, method: Method) -> bool:

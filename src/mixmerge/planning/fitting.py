@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mixmerge.errors import PlanError, Problem
+from mixmerge.errors import Problem
 from mixmerge.methods import Coefficients
 from mixmerge.mixup import Ratio
 from mixmerge.planning.types import Step
@@ -19,14 +19,14 @@ from mixmerge.recipe.types import Recipe
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
 
-def check_numbers(recipe: Recipe, steps: Sequence[Step], ratios: Mapping[str, Ratio]) -> None:
-    """Weights, divisors and scales are float32 numbers. Raises PlanError with the first tensor that breaks the rule."""
+def number_problems(recipe: Recipe, steps: Sequence[Step], ratios: Mapping[str, Ratio]) -> Iterator[Problem]:
+    """Weights, divisors and scales are float32 numbers: the first tensor that breaks the rule."""
     for step in steps:
         wild = [] if step.method is None else list(_wild(step.coefficients(ratios)))
         if wild:
             rule, found = "every number of a method fits float32", f"{', '.join(wild)} for {step.spec.name}"
-            cure = f"numbers up to {_LARGEST:.2g} in size"
-            raise PlanError(Problem(rule, found, recipe.place("parameters"), cure))
+            yield Problem(rule, found, recipe.place("parameters"), f"numbers up to {_LARGEST:.2g} in size")
+            return
 
 
 def _wild(numbers: Coefficients) -> Iterator[str]:

@@ -55,8 +55,12 @@ class Asked:
 
 def known_somewhere() -> frozenset[str]:
     """Every parameter name that some method of ours or of mergekit reads."""
-    ours = {name for method in METHODS.values() for p in method.parameters for name in (p.name, *p.aliases)}
-    return MERGEKIT_PARAMETERS | ours
+    return MERGEKIT_PARAMETERS | known_here()
+
+
+def known_here() -> frozenset[str]:
+    """Every parameter name that some method of ours reads."""
+    return frozenset(name for method in METHODS.values() for p in method.parameters for name in (p.name, *p.aliases))
 
 
 def read_parameters(node: Node, level: Level, asked: Asked, report: Report) -> dict[str, Given]:

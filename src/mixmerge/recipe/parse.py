@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from mixmerge import fileio
 from mixmerge.errors import Problem, RecipeError
 from mixmerge.methods import Number
 from mixmerge.recipe.canonical import as_data
@@ -69,7 +70,7 @@ def load_recipe(path: Path, **options: Unpack[Options]) -> Recipe:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         rule, found = "a recipe must be a readable file", error.strerror or ""
-        problem = Problem(rule, found, str(path), "check the path")
+        problem = Problem(rule, found, str(path), fileio.mistyped(path) or "check the path")
         raise RecipeError(problem) from error
     if len(data) > MAX_BYTES:
         rule = f"a recipe is at most {MAX_BYTES} bytes"

@@ -64,11 +64,11 @@ def _base_to_copy_from(recipe: Recipe) -> Iterator[Problem]:
 def _tokenizer_listed(recipe: Recipe) -> Iterator[Problem]:
     """The tokens are those of the base or of a model of the recipe, or of all; rows of single ones its models'."""
     models = [str(ref) for ref in model_refs(recipe)]
-    known = ["base", UNION, *models]
+    known = list(dict.fromkeys(["base", UNION, *models]))
     if recipe.tokenizer_source is not None and recipe.tokenizer_source not in known:
         key = "tokenizer.source" if "tokenizer" in recipe.places else "tokenizer_source"
         rule = f"{key} must be `base`, `union` or a model of the recipe"
-        yield Problem(rule, recipe.tokenizer_source, recipe.place(key), "one of: " + ", ".join(known))
+        yield Problem(rule, recipe.tokenizer_source, recipe.place(key), nearest(recipe.tokenizer_source, known))
     for one in recipe.tokenizer.tokens if recipe.tokenizer else ():
         if isinstance(one.source, TokenRow) and str(one.source.model) not in models and one.source.model.path:
             rule = "the row of a token is that of a model of the recipe"
@@ -182,15 +182,18 @@ def _missing(recipe: Recipe, method: Method, parameter: Parameter, i: int) -> It
         where = slice_key(recipe, i) or "merge_method"
         yield Problem(f"{owner} needs {parameter.name}", "", recipe.place(where), cure)
         return
-    for j, source in enumerate(part.sources):
-        if is_merged(recipe, part, source) and parameter.name not in source.parameters:
-            rule, cure = f"{owner} needs {parameter.name} for every source", _cure(parameter)
-            key = source_key(recipe, i, j)
-            if key == "base_model":
-                rule = f"an unlisted base_model is one more source of {owner}, and needs {parameter.name}"
-                cure = f"list it under models with its {parameter.name}, or remove base_model"
-                cure += ", or set dialect: paper" if recipe.dare else ""
-            yield Problem(rule, str(source.model), recipe.place(key), cure)
+    merged = ((j, one) for j, one in enumerate(part.sources) if one.model.path and is_merged(recipe, part, one))
+    lacking = [(j, one) for j, one in merged if parameter.name not in one.parameters]
+    for j, source in lacking:
+        rule, cure = f"{owner} needs {parameter.name} for every source", _cure(parameter)
+        if method.space == "delta" and recipe.base is not None and len(lacking) == 1 < len(part.sources):
+            cure += f"; if it is the base: base_model is {recipe.base}, which is another"
+        key = source_key(recipe, i, j)
+        if key == "base_model":
+            rule = f"an unlisted base_model is one more source of {owner}, and needs {parameter.name}"
+            cure = f"list it under models with its {parameter.name}, or remove base_model"
+            cure += ", or set dialect: paper" if recipe.dare else ""
+        yield Problem(rule, str(source.model), recipe.place(key), cure)
 
 
 def _cure(parameter: Parameter) -> str:

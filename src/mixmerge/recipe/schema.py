@@ -14,7 +14,16 @@ from mixmerge.methods import METHODS, Dialect, method_names
 from mixmerge.mixup import MAX_ALPHA, MIN_ALPHA, Scope
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Listing, Node, Table, places_of
-from mixmerge.recipe.parameters import MERGEKIT_METHODS, Asked, Level, completed, read_parameters, unread
+from mixmerge.recipe.parameters import (
+    ELSEWHERE,
+    MERGEKIT_METHODS,
+    Asked,
+    Level,
+    completed,
+    known_here,
+    read_parameters,
+    unread,
+)
 from mixmerge.recipe.report import RefusedError, Report
 from mixmerge.recipe.rules import check
 from mixmerge.recipe.study import read_study
@@ -69,7 +78,7 @@ class _Section:
         self.node = node
         self.report = report
         nothing: Mapping[str, Node] = {}
-        self.entries = report.read(node, lambda it: values.table(it, known, report), nothing)
+        self.entries = report.read(node, lambda it: values.table(it, known, report, _elsewhere(known)), nothing)
         for key, entry in self.entries.items():
             if key in WITHOUT_EFFECT:
                 report.note(entry, f"no effect: {WITHOUT_EFFECT[key]}")
@@ -89,6 +98,12 @@ class _Section:
     def refuse(self, key: str, rule: str, cure: str) -> None:
         if self.has(key):
             self.report.wrong(self.entries[key], rule, cure)
+
+
+def _elsewhere(known: tuple[str, ...]) -> dict[str, str]:
+    """Keys that people write one level too high -> the section they belong to, where that can stand here."""
+    found = dict.fromkeys(sorted(known_here()), "parameters") | ELSEWHERE
+    return {key: section for key, section in found.items() if section in known and key not in known}
 
 
 def read_recipe(root: Table, report: Report) -> Recipe:

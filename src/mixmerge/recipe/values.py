@@ -12,13 +12,15 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mixmerge.errors import nearest
 from mixmerge.methods import Number, Parameter
 from mixmerge.recipe.nodes import Listing, Node, Scalar, Table
 from mixmerge.recipe.report import RefusedError, Report
 from mixmerge.recipe.types import Filtered, Given, Gradient, ModelRef, Setting
+
+NOWHERE: Final[Mapping[str, str]] = {}
 
 MAX_SEED = 2**63
 S = TypeVar("S", bound=str)
@@ -192,13 +194,20 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.null
 
 
-def table(node: Node, known: Collection[str], report: Report) -> Mapping[str, Node]:
-    """The known entries of a mapping; every other key is reported with the nearest known one."""
+def table(
+    node: Node, known: Collection[str], report: Report, elsewhere: Mapping[str, str] = NOWHERE
+) -> Mapping[str, Node]:
+    """The known entries of a mapping; every other key is reported with the nearest known one, or with the section in
+    which it can stand. elsewhere: key -> that section."""
     if not isinstance(node, Table):
-        raise RefusedError(node, f"{node.name()} must be a mapping", f"its keys: {', '.join(known)}")
+        cure = f"its keys: {', '.join(known)}"
+        if isinstance(node, Scalar) and not node.null and "model" in known:
+            cure = f"write `model: {node.text}`; {cure}"
+        raise RefusedError(node, f"{node.name()} must be a mapping", cure)
     for key, entry in node.entries.items():
         if key not in known:
-            report.wrong(entry, f"unknown key {key!r}", nearest(key, known))
+            cure = f"write it inside `{elsewhere[key]}:`" if key in elsewhere else nearest(key, known)
+            report.wrong(entry, f"unknown key {key!r}", cure)
     return {key: entry for key, entry in node.entries.items() if key in known}
 
 

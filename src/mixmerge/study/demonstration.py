@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from mixmerge import report
+from mixmerge.errors import OutputError, Problem
 from mixmerge.evaluation import Estimate
 from mixmerge.recipe import Recipe, recipe_from_options
 from mixmerge.report.schema import OBJECTIVE, PLAIN, WINNER, Cell, Grid, Interval, SingleReport
 from mixmerge.study.events import Stage, StudyListener
 from mixmerge.study.exploring import explore
 from mixmerge.study.exporting import export
+from mixmerge.study.identity import FILE, refuse_strange
 from mixmerge.study.study import Study
 from mixmerge.study.summary import estimates
 from mixmerge.study.threads import on_threads
@@ -93,9 +95,11 @@ def demo(
 ) -> Demo:
     """Run the demonstration into `folder`; one that is there already goes on, unless overwrite starts it afresh.
 
-    draws: for each pair, and again with DARE. Raises what `explore` raises.
+    draws: for each pair, and again with DARE. Raises what `explore` raises; OutputError where `folder` holds anything
+    else than a demonstration, also with overwrite.
     """
     began, place = time.perf_counter(), Path(folder)
+    _refuse_others(place)
     if overwrite:
         _remove(place)
     with on_threads(1):  # also where the winner is loaded again
@@ -141,17 +145,37 @@ def pair_tasks(pair: Sequence[str]) -> list[str]:
 
 
 def _study(place: Path, pair: Sequence[str], *, dare: bool, **settings: Any) -> Study:
-    folder = place / ("-".join(pair) + ("-dare" if dare else ""))
+    folder = place / _name(pair, dare=dare)
     recipe, tasks = pair_recipe(pair, dare=dare), pair_tasks(pair)
     return explore(recipe, tasks, folder=folder, compute="float32", batch_size=BATCH, **settings)
 
 
+def _folders(place: Path) -> list[Path]:
+    """Where its studies are."""
+    return [place / _name(pair, dare=dare) for pair in combinations(EXPERTS, 2) for dare in (False, True)]
+
+
+def _name(pair: Sequence[str], *, dare: bool) -> str:
+    return "-".join(pair) + ("-dare" if dare else "")
+
+
+def _refuse_others(place: Path) -> None:
+    """It goes into a folder that is not there, is empty, or holds studies of it. Raises OutputError."""
+    folders = _folders(place)
+    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if (names and not any(folder.is_dir() for folder in folders)) or (place.exists() and not place.is_dir()):
+        rule, cure = "a demonstration begins in an empty folder", "choose another folder with --out"
+        found = f"it holds {', '.join(names[:3])}" if names else "a file"
+        raise OutputError(Problem(rule, found, str(place), cure))
+    for folder in folders:
+        refuse_strange(folder)
+
+
 def _remove(place: Path) -> None:
     """Studies of an earlier demonstration; nothing else."""
-    for pair in combinations(EXPERTS, 2):
-        for name in ("-".join(pair), "-".join(pair) + "-dare"):
-            if (place / name / "study.json").is_file():
-                shutil.rmtree(place / name)
+    for folder in _folders(place):
+        if (folder / FILE).is_file():
+            shutil.rmtree(folder)
 
 
 def _tell(listeners: Sequence[StudyListener], stage: str, folder: Path) -> None:

@@ -43,7 +43,8 @@ class TrialDone:
 
     state: complete, dropped (by racing) or failed. ratios: by group. scores: mean by task on the validation items
     answered, in [0, 1]. value: the objective, None if failed. best, best_number: so far. seconds: of this draw.
-    left: estimated seconds until all draws are done. error: of a failed draw.
+    left: estimated seconds until all draws are done, None where nothing can be told: before each worker has ended a
+    draw beside its first, and while draws race. error: of a failed draw.
     """
 
     number: int
@@ -56,7 +57,7 @@ class TrialDone:
     best: float | None
     best_number: int | None
     seconds: float
-    left: float
+    left: float | None
     error: str = ""
 
 

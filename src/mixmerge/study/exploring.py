@@ -11,7 +11,7 @@ from typing import Unpack
 import numpy as np
 
 from mixmerge import api
-from mixmerge.errors import PlanError, Problem, nearest
+from mixmerge.errors import PlanError, Problem, RecipeError, nearest
 from mixmerge.evaluation import LmEvalTask, Split, split
 from mixmerge.evaluation.server import SCORES
 from mixmerge.recipe import Recipe, canonical
@@ -27,7 +27,7 @@ from mixmerge.study.proof import baselines, prove, score_baselines, take_over
 from mixmerge.study.race import race_all
 from mixmerge.study.samplers import make_sampler
 from mixmerge.study.session import Session, draw_all
-from mixmerge.study.settings import Options, Settings, check, settle
+from mixmerge.study.settings import Options, Settings, check, places_of, settle, single_problems
 from mixmerge.study.space import Space, make_space, parse_vary
 from mixmerge.study.storage import FolderLock, Storage, finished
 from mixmerge.study.study import Study
@@ -80,13 +80,33 @@ def explore(
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.
     """
-    parsed = api.as_recipe(recipe)
-    asked = settle(parsed.study, () if tasks is None and score is not None else tasks, options)
-    check(asked, custom=score is not None)
+    parsed, asked = read(recipe, tasks, options, custom=score is not None)
     setup = _setup(parsed, asked, Path(folder), score)
     with closing(Workbench(setup)) as bench:
         splits = _splits(bench, asked, parsed)
         return _run(setup, bench, asked, splits, None if parents_of is None else Path(parents_of), tuple(listeners))
+
+
+def read(
+    recipe: Recipe | str | Path, tasks: Sequence[str | Path] | None, options: Options, *, custom: bool
+) -> tuple[Recipe, Settings]:
+    """What is asked, before anything is opened. custom: by the person's own score.
+
+    Raises RecipeError, PlanError with all problems.
+    """
+    tasks = () if tasks is None and custom else tasks
+    parsed = read_recipe(recipe, tasks, options)
+    asked = settle(parsed.study, tasks, options)
+    check(asked, custom=custom, places=places_of(parsed, tasks, options))
+    return parsed, asked
+
+
+def read_recipe(recipe: Recipe | str | Path, tasks: Sequence[str | Path] | None, options: Options) -> Recipe:
+    """The recipe. Raises RecipeError, which also tells what is wrong with keywords whatever a recipe says."""
+    try:
+        return api.as_recipe(recipe)
+    except RecipeError as error:
+        raise RecipeError([*error.problems, *single_problems(settle(None, tasks, options))]) from error
 
 
 def _setup(recipe: Recipe, asked: Settings, folder: Path, score: ScoreFunction | None) -> Setup:

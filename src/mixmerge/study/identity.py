@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +51,8 @@ def read_identity(folder: Path) -> Identity:
     except (OSError, ValueError, KeyError, TypeError) as error:
         rule, cure = f"a study's folder holds {FILE}", "give the folder that `mixmerge explore` wrote"
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        if not folder.exists():
+            found, cure = "no such folder", fileio.mistyped(folder) or cure
         raise OutputError(Problem(rule, found, str(folder), cure)) from error
     if schema != SCHEMA:
         raise OutputError(Problem(f"{FILE} has schema {SCHEMA}", repr(schema), str(path), "use a matching Mixmerge"))
@@ -74,10 +76,24 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any], folder: Pat
     rule = "a study goes on as it began"
     cure = "give what it began with, or another folder for another study"
     return [
-        Problem(rule, f"{key} was {_short(known.get(key))}, now {_short(asked.get(key))}", str(folder / FILE), cure)
+        Problem(rule, found, str(folder / FILE), cure)
         for key in dict.fromkeys((*known, *asked))
         if key not in _FREE and known.get(key) != asked.get(key) and not (key == "storage" and asked.get(key) is None)
+        for found in _told(key, known.get(key), asked.get(key))
     ]
+
+
+def _told(key: str, known: Any, asked: Any) -> Iterator[str]:
+    """What differs, in words: of mappings the names, else what differs of them by name. A fingerprint follows from the
+    rest, and is told where nothing else differs."""
+    if not isinstance(known, dict) or not isinstance(asked, dict):
+        yield f"{key} was {_short(known)}, now {_short(asked)}"
+    elif known.keys() != asked.keys():
+        yield f"{key} was {_short(', '.join(known) or 'none')}, now {_short(', '.join(asked) or 'none')}"
+    else:
+        differing = [name for name in known if known[name] != asked[name]]
+        for name in [one for one in differing if one != "fingerprint"] or differing:
+            yield from _told(f"{key}.{name}", known[name], asked[name])
 
 
 def _short(value: Any) -> str:

@@ -7,6 +7,7 @@ study was stopped. Their first draws are Sobol's.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args
@@ -70,11 +71,17 @@ def _adaptive(name: str, dimensions: int, seed: int, number: int) -> optuna.samp
         if name == "tpe":
             return optuna.samplers.TPESampler(seed=own, n_startup_trials=FIRST, multivariate=dimensions > 1)
         if name == "gp":
+            logging.getLogger("optuna._gp.batched_lbfgsb").addFilter(_is_no_advice)
             return optuna.samplers.GPSampler(seed=own, n_startup_trials=FIRST, deterministic_objective=True)
         try:
             return optuna.samplers.CmaEsSampler(seed=own, n_startup_trials=FIRST)
         except ImportError as error:
             raise extra_missing("study", "cmaes", "The sampler cmaes") from error
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """False of Optuna's advice to install greenlet: in as few dimensions as a ratio has, proposing takes no time."""
+    return "greenlet" not in str(record.msg)
 
 
 class _Addressed(optuna.samplers.BaseSampler):  # type: ignore[misc]

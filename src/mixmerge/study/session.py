@@ -16,6 +16,7 @@ from mixmerge.study import items, terms
 from mixmerge.study.crew import Crew
 from mixmerge.study.events import StudyEvent, StudyListener, TrialDone, TrialStarted
 from mixmerge.study.items import Found, trial_name
+from mixmerge.study.pace import time_left
 from mixmerge.study.space import Point, Space
 from mixmerge.study.storage import Asked, Outcome, Recorded, Storage, finished
 from mixmerge.study.workbench import Items, Job, Result
@@ -23,7 +24,8 @@ from mixmerge.study.workbench import Items, Job, Result
 
 @dataclass
 class Session:
-    """What a running study works with. weights: of the tasks. validation: items draws are scored on."""
+    """What a running study works with. weights: of the tasks. validation: items draws are scored on. ended: when each
+    draw of this run ended, in seconds, where draws end one after the other."""
 
     folder: Path
     space: Space
@@ -35,8 +37,7 @@ class Session:
     draws: int
     seed: int
     listeners: Sequence[StudyListener] = ()
-    began: float = field(default_factory=time.perf_counter)
-    ended: int = 0
+    ended: list[float] = field(default_factory=list)
 
     def tell(self, event: StudyEvent) -> None:
         """To all listeners, in their order."""
@@ -80,6 +81,7 @@ def draw_all(session: Session) -> None:
         job, result = session.crew.next()
         trial = running.pop(job.name)
         keep(session, trial, result)
+        session.ended.append(time.perf_counter())
         end(session, trial, outcome_of(session, job.subject, result))
 
 
@@ -120,10 +122,8 @@ def means_of(found: Found) -> dict[str, tuple[float, int]]:
 def end(session: Session, trial: Asked, outcome: Outcome) -> None:
     """Tell the storage, then the listeners."""
     session.storage.tell(trial, outcome)
-    session.ended += 1
     trials = finished(session.storage.trials())
     best = best_of(trials, session.weights)
-    elapsed = time.perf_counter() - session.began
     done = len(trials)
     session.tell(
         TrialDone(
@@ -137,7 +137,7 @@ def end(session: Session, trial: Asked, outcome: Outcome) -> None:
             best=None if best is None else weighted(best.outcome.scores, session.weights),
             best_number=None if best is None else best.number,
             seconds=sum(outcome.seconds),
-            left=elapsed / session.ended * max(0, session.draws - done),
+            left=time_left(session.ended, session.crew.size, max(0, session.draws - done)),
             error=outcome.error,
         )
     )

@@ -6,19 +6,20 @@ A keyword wins over the recipe's `study` section, and that over the default. Ope
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Final, Literal, TypedDict, get_args
 
 from mixmerge.errors import PlanError, Problem, nearest
 from mixmerge.evaluation.attacks import ATTACKS
 from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS
 from mixmerge.evaluation.devices import device_problems
+from mixmerge.evaluation.http import address_problem
 from mixmerge.evaluation.score import MAX_ROWS
 from mixmerge.evaluation.suite import Resources
 from mixmerge.evaluation.suite.opening import Settings as Asking
 from mixmerge.evaluation.suite.prompts import Style
-from mixmerge.recipe import Compute, Objective, Sampler, StudySection
+from mixmerge.recipe import Compute, Objective, Recipe, Sampler, StudySection
 from mixmerge.study.attacking import WEIGHT, AttackSettings, is_appending
 from mixmerge.study.serving import SERVE_TIMEOUT, Server
 
@@ -27,6 +28,7 @@ RACING = ("sobol", "random")
 """Samplers that know all draws at the start."""
 
 
+NOWHERE: Final[Mapping[str, str]] = {}
 _LISTS = ("tasks", "test_tasks", "ood", "attacks", "attack_tasks")
 
 
@@ -157,14 +159,28 @@ def settle(section: StudySection | None, tasks: Sequence[str | Path] | None, opt
     return Settings(**merged)
 
 
-def check(asked: Settings, *, custom: bool) -> None:
-    """Raise PlanError with all that can be refused before anything is opened. custom: the person's own score."""
-    problems = [*_words(asked), *_numbers(asked), *_combinations(asked, custom), *_servers(asked, custom)]
+def check(asked: Settings, *, custom: bool, places: Mapping[str, str] = NOWHERE) -> None:
+    """Raise PlanError with all that can be refused before anything is opened. custom: the person's own score. places:
+    where keywords stand that a recipe says."""
+    problems = [*single_problems(asked), *_combinations(asked, custom), *_servers(asked, custom)]
     problems += [*_attacked(asked), *_robust(asked, custom)]
-    here = asked.backend == "transformers" and asked.ray is None
-    problems += device_problems(asked.device, asked.compute, here=here)
     if problems:
-        raise PlanError(problems)
+        raise PlanError(replace(one, place=places.get(one.place.removeprefix("--"), one.place)) for one in problems)
+
+
+def single_problems(asked: Settings) -> Iterator[Problem]:
+    """What is wrong with a keyword whatever the others say."""
+    yield from _words(asked)
+    yield from _numbers(asked)
+    yield from device_problems(asked.device, asked.compute, here=asked.backend == "transformers" and asked.ray is None)
+
+
+def places_of(recipe: Recipe, tasks: Sequence[str | Path] | None, options: Options) -> dict[str, str]:
+    """Where a recipe's section says what no keyword does: keyword -> place."""
+    said = {name for name, value in {"tasks": tasks, **options}.items() if value is not None}
+    names = [] if recipe.study is None else [part.name for part in fields(recipe.study)]
+    in_recipe = [name for name in names if getattr(recipe.study, name) is not None and name not in said]
+    return {name: recipe.place(f"study.{name}") for name in in_recipe}
 
 
 def _words(asked: Settings) -> Iterator[Problem]:
@@ -195,7 +211,8 @@ def _numbers(asked: Settings) -> Iterator[Problem]:
 
 def _combinations(asked: Settings, custom: bool) -> Iterator[Problem]:
     if bool(asked.tasks) == custom:
-        rule, cure = "a study has tasks, or a score function instead", "give one of the two"
+        rule = "a study has tasks, or a score function instead"
+        cure = "give one of the two" if custom else "say --tasks and names or files (tasks=[...])"
         yield Problem(rule, "both" if custom else "neither", "tasks", cure)
     if asked.race and (custom or asked.objective == "pareto" or asked.sampler not in RACING):
         rule = "racing compares draws on the items of tasks by their mean, and needs all draws at the start"
@@ -249,6 +266,10 @@ def _servers(asked: Settings, custom: bool) -> Iterator[Problem]:
         cure = "say how: --serve 'vllm serve {model} --port {port}' (serve=...)"
         yield Problem(rule, "no command", "serve", cure)
         return
+    if asked.url is not None:
+        cure = "start the server so that it asks for none: it lives for one model of this study"
+        problem = address_problem(asked.url.replace("{port}", "1"), "a server", cure)
+        yield from () if problem is None else (problem,)
     if "{model}" not in asked.serve:
         cure = "such as 'vllm serve {model} --port {port}'"
         yield Problem("the command names the model by {model}", asked.serve, "serve", cure)

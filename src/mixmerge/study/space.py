@@ -129,7 +129,7 @@ def _range(
     name: str, given: Sequence[float | str], recipe: Recipe, methods: Sequence[str]
 ) -> tuple[Problem | None, Range]:
     """methods: the recipe's and those that vary."""
-    place = f"vary {name}"
+    place = f"vary.{name}"
     if name == "method":
         names = tuple(str(item) for item in given)
         unknown = [item for item in names if (recipe.dialect, item) not in METHODS]
@@ -157,7 +157,7 @@ def _unused(name: str, recipe: Recipe, methods: Sequence[str]) -> Problem | None
         known = [METHODS[key] for method in methods if (key := (recipe.dialect, method)) in METHODS]
         used = any(method.parameter(name) is not None for method in known)
         cure = f"choose a method with {name}, or do not vary it"
-    return None if used else Problem(f"the recipe uses {name}", f"method {recipe.method}", f"vary {name}", cure)
+    return None if used else Problem(f"the recipe uses {name}", f"method {recipe.method}", f"vary.{name}", cure)
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:

@@ -57,7 +57,7 @@ def let_it_say(model: Any, tokens: Sequence[int]) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that says digits and ends its answers now and then, with a chat template."""
     inner = llama(tied=False)
     inner.config.max_position_embeddings = 512

@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
-from urllib.parse import urlsplit
 
 from mixmerge.errors import Problem
-from mixmerge.evaluation.http import PAUSE, JsonServer
+from mixmerge.evaluation.http import PAUSE, JsonServer, address_problem
 from mixmerge.evaluation.judging import pairwise
 from mixmerge.evaluation.judging.cost import Cost, Prices, cost_of
 from mixmerge.evaluation.judging.judge import Judge, Pair, Verdicts
@@ -63,7 +62,9 @@ class ServerJudge(Judge):
         tell: Callable[[Verdicts], None] | None = None,
     ) -> None:
         super().__init__(agree, tell)
-        _check_address(url)
+        problem = address_problem(url, "a judge", "name the key's variable instead")
+        if problem is not None:  # told before any model is loaded
+            raise TaskError(problem)
         address = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
         self._server = JsonServer(address, key=_key(key_name), timeout=timeout, pause=pause)
         self._model, self._seed, self._both = model, seed, both_orders
@@ -149,21 +150,6 @@ def _reply(answer: Any) -> Reply:
     if not isinstance(text, str | None):
         raise TypeError("content is a text")
     return Reply(text or "", *(count if type(count) is int else 0 for count in counts))
-
-
-def _check_address(url: str) -> None:
-    """Addresses are recorded and shown: they hold no secrets. They name a host, told before any model is loaded."""
-    try:
-        parts = urlsplit(url)
-        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, or a port that is none
-        complete = False
-    if not complete:
-        rule, cure = "the address of a judge is http:// or https:// and a host", "such as http://localhost:8000/v1"
-        raise TaskError(Problem(rule, shorten(url.rpartition("@")[2].partition("?")[0]), "url", cure))
-    if parts.username is not None or parts.password is not None or parts.query:
-        rule, cure = "the address of a judge holds no user, password or query", "name the key's variable instead"
-        raise TaskError(Problem(rule, f"{parts.scheme}://...", "url", cure))
 
 
 def _key(name: str | None) -> str | None:
