@@ -82,6 +82,7 @@ class Run:
 
 def timed(command: Sequence[str], log: Path) -> Run:
     """Run a command to its end. Its output goes to a log; a failure stops the benchmark with it."""
+    os.sync()  # what the run before left to be written is not this one's
     began = time.perf_counter()
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=ENVIRONMENT)

@@ -37,9 +37,9 @@ __all__ = [
 MAX_STATED: Final = MAX_HEADER - 1_000_000
 """Bytes of a header that tensors may take: the rest is for metadata."""
 
-RECENT: Final = 256 << 20
+RECENT: Final = 128 << 20
 """Of what is written, the latest bytes that the system may keep in memory; the rest is let go of once it is on the
-device. Fewer make threads wait for it: 64 MiB cost a tenth of the time of copying 2.2 GB."""
+device. With much fewer, threads wait for the device; more are memory that has to be found first."""
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
