@@ -79,9 +79,8 @@ def files(cache: Cache) -> list[Path]:
 
 def loops() -> dict[str, Loop]:
     """All that the package calls."""
-    made = {name: loop for name, loop in vars(_compiled).items() if isinstance(loop, Loop)}
-    rows = {name: kernel.loop for name, kernel in vars(_compiled).items() if isinstance(kernel, _compiled.OverRows)}
-    return made | rows | {f"merge_block_{rule}": kernel.loop for rule, kernel in _compiled.MERGE_BLOCK.items()}
+    named = {name: loop for name, loop in vars(_compiled).items() if isinstance(loop, Loop)}
+    return named | {rule: loop for rule, loop in _compiled.MERGE_BLOCK.items() if isinstance(loop, Loop)}
 
 
 def called_for_nothing() -> None:
@@ -98,7 +97,7 @@ def called_for_nothing() -> None:
     _compiled.equal_place(raw, 0, 0, low, np.float32(0.5), 1, 1, *scratch(2))
     _compiled.l1_block(raw, 0, 0, low, np.zeros((2, 1, 2)), np.zeros(LANES), *scratch(2))
     _compiled.settle_block(raw, 0, 0, low, bits, *scratch(2))
-    _compiled.stay_block(low.keys[0], 0, 0, np.uint64(0), bits[0])
+    _compiled.stay_block(low.keys[0], 0, 0, np.uint64(0), bits[0], scratch(2)[1])
     floats = np.zeros(8, np.float32)
     _compiled.add_low_rank(
         floats, 0, floats.reshape(4, 2), floats.reshape(2, 4), np.float32(1), np.zeros(TILE, np.float32)
@@ -108,6 +107,7 @@ def called_for_nothing() -> None:
 def test_every_loop_is_kept_as_machine_code() -> None:
     """None is left to Numba's own calls and cache, which would cost every merge the import of it."""
     called_for_nothing()
+    assert len(loops()) == 9 + len(RULES)
     for name, loop in loops().items():
         assert loop.ready, name
         assert _store.any_kept(loop.name), name
@@ -222,6 +222,19 @@ def test_a_place_that_cannot_be_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_cannot_be_kept_is_called_by_numba(cache: Cache, function: Any, argument: Any, expected: Any) -> None:
     assert Loop("odd", lambda: compiled(function))(argument) == expected
     assert not files(cache)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("LLVM IR parsing error"), AttributeError("fndesc")], ids=repr)
+@pytest.mark.parametrize("where", ["_compile.emitted", "_store.address_of"])
+def test_where_llvm_or_another_numba_refuses_numba_calls(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(f"mixmerge.kernels.{where}", refuse)
+    loop = Loop("twice", lambda: compiled(twice))
+    assert [loop(21), loop(4)] == [42, 8]
 
 
 def test_threads_that_come_first_together_compile_once(cache: Cache) -> None:

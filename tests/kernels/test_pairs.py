@@ -145,7 +145,7 @@ def test_masks_at_hand_are_the_masks_made_anew(both: tuple[Kernels, Kernels], na
         for k in range(2):
             for first in (0, CHUNK):
                 size = min(CHUNK, count - first)
-                kernels.stay_block(low.keys[k], first, size, low.dare_drop, bits[k, first // 32 :])
+                kernels.stay_block(low.keys[k], first, size, low.dare_drop, bits[k, first // 32 :], scratch(2)[1])
     flags = [np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :count] for bits in kept]
     assert np.array_equal(*flags)
     share = float(low.dare_drop) / 2**32
@@ -221,7 +221,7 @@ def settled(kernels: Kernels, rows: Any, count: int, low: Lowered) -> np.ndarray
     """In place of the masks of DARE, block by block."""
     bits = np.zeros((2, -(-count // 32)), np.uint32)
     for k in range(2):
-        kernels.stay_block(low.keys[k], 0, count, low.dare_drop, bits[k])
+        kernels.stay_block(low.keys[k], 0, count, low.dare_drop, bits[k], scratch(2)[1])
     asked = low._replace(stays=np.array([row.__array_interface__["data"][0] for row in bits], np.int64))
     for first in range(0, count, CHUNK):
         size = min(CHUNK, count - first)

@@ -17,7 +17,7 @@ from mixmerge.engine.events import Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, lower, rule_of, stream_keys
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
-from mixmerge.kernels import Kernels, Lowered
+from mixmerge.kernels import TILE, Kernels, Lowered
 from mixmerge.planning import Plan, Step
 from mixmerge.rng import drop_threshold
 
@@ -36,8 +36,9 @@ class Masks:
 
         def draw(job: tuple[Step, int, int], _: int) -> None:
             step, first, count = job
+            words = np.zeros(TILE // 8, np.uint64)
             for key, bits in zip(stream_keys(plan, step), self._bits[step.spec.name], strict=True):
-                kernels.stay_block(key, first, count, threshold, bits[first // 32 :])
+                kernels.stay_block(key, first, count, threshold, bits[first // 32 :], words)
 
         def jobs() -> Iterator[tuple[Step, int, int]]:
             for step in steps:

@@ -67,16 +67,22 @@ class Loop:
     def _made(self, form: Form, arguments: Sequence[Any]) -> Call:
         if _UNKNOWN in form:
             return self._dispatched()
-        code = _store.kept(self.name, str(form))
-        if code is None:
-            from mixmerge.kernels._compile import emitted
+        try:
+            code = _store.kept(self.name, str(form)) or self._emitted(form, arguments)
+            return _native(_store.address_of(code), code.returns, arguments)
+        except (
+            ValueError,
+            RuntimeError,
+            AttributeError,
+        ):  # of ours, LLVM's, and of a Numba that keeps things elsewhere
+            return self._dispatched()
 
-            try:
-                code = emitted(self._find(), arguments)
-            except ValueError:
-                return self._dispatched()
-            _store.keep(self.name, str(form), code)
-        return _native(_store.address_of(code), code.returns, arguments)
+    def _emitted(self, form: Form, arguments: Sequence[Any]) -> _store.MachineCode:
+        from mixmerge.kernels._compile import emitted
+
+        code = emitted(self._find(), arguments)
+        _store.keep(self.name, str(form), code)
+        return code
 
     def _dispatched(self) -> Call:
         from mixmerge.kernels._compile import dispatched

@@ -356,7 +356,7 @@ def l1_block(
         sums[k, : part.size, 1] += part
 
 
-def stay_block(key: Array, first: int, count: int, threshold: Any, bits: Array) -> None:
+def stay_block(key: Array, first: int, count: int, threshold: Any, bits: Array, words: Array) -> None:
     """See the compiled `stay_block`."""
     kept = mask_numbers((int(key[0]), int(key[1])), first, count).astype(np.uint64) >= np.uint64(threshold)
     bits[: -(-count // 32)] = _packed(kept)

@@ -68,11 +68,7 @@ def build_plan(
     if problems:
         raise PlanError(problems)
     law, ratios = _ratios(recipe, steps)
-    unmatched = _unmatched(recipe, steps)
-    problems = [*_unused(recipe, steps, unmatched), *_every_group_once(recipe, ratios)]
-    problems += number_problems(recipe, steps, ratios)
-    if problems:
-        raise PlanError(problems)
+    unmatched = _fitting(recipe, steps, ratios)
     specs = [step.spec for step in steps]
     layouts = lay_out(specs, shard_size)
     dtype = _main_dtype(specs)
@@ -95,10 +91,19 @@ def build_plan(
     return Plan(
         recipe, method, tuple(opened), position.get(recipe.base) if recipe.base else None, donor, tuple(steps), layouts,
         dtype, ratios, law, budget, cost, small.carried, small.files,
-        (*recipe.notes, *_of_adapters(opened), *(f"mixup.filter: no tensor's name contains {one}" for one in unmatched),
-         *tokens.notes, *small.notes, *layout.notes),
+        (*recipe.notes, *_of_adapters(opened), *unmatched, *tokens.notes, *small.notes, *layout.notes),
         allow_nonfinite, tokens.vocabulary,
     )  # fmt: skip
+
+
+def _fitting(recipe: Recipe, steps: Sequence[Step], ratios: Mapping[str, Ratio]) -> list[str]:
+    """Notes of the filters without a use. Raises PlanError with all filters, groups and numbers that do not fit."""
+    unmatched = _unmatched(recipe, steps)
+    problems = [*_unused(recipe, steps, unmatched), *_every_group_once(recipe, ratios)]
+    problems += number_problems(recipe, steps, ratios)
+    if problems:
+        raise PlanError(problems)
+    return [f"mixup.filter: no tensor's name contains {one}" for one in unmatched]
 
 
 def _of_adapters(models: Sequence[Checkpoint]) -> Iterator[str]:
