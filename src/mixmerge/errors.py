@@ -17,17 +17,27 @@ from typing import Final
 _COMMANDS: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"  # of terminals, not text
 )
+_PASSWORD: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,2})[^/\s@:'\"]{0,300}:[^/\s@'\"]{1,300}@")
+"""User and password in an address; in a path made of one, a slash is missing."""
 
 
 def legible(text: str) -> str:
     """Text fit for a screen: what a terminal would obey (escapes, changes of direction) is written as Python does.
 
-    Names of tensors and models, and values of recipes, are strangers' words. Line ends and tabs stay.
+    Names of tensors and models, and values of recipes, are strangers' words. Line ends and tabs stay; user and password
+    of an address do not.
 
     >>> legible("\\x1b[2Jgone")
     '\\\\x1b[2Jgone'
+    >>> legible("no model at https://me:secret@host/model")
+    'no model at https://...@host/model'
     """
-    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), without_password(text))
+
+
+def without_password(text: str) -> str:
+    """Text in which no address has a user and password."""
+    return _PASSWORD.sub(r"\1...@", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Problem:
 
     def __str__(self) -> str:
         named = (("", self.rule), ("  found: ", self.value), ("  at:    ", self.place), ("  fix:   ", self.cure))
-        shown = ((head, legible(_short(text))) for head, text in named if text or not head)
+        shown = ((head, _short(text)) for head, text in named if text or not head)
         return "\n".join(head + text.replace("\n", "\n" + " " * 9) for head, text in shown)
 
 
@@ -57,7 +67,10 @@ LISTED: Final = 20
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+    """Legible, and cut where that is too long; of a stranger's megabytes no more is looked at than may be shown."""
+    shown = legible(text[: 2 * LONGEST])
+    whole = len(text) <= 2 * LONGEST and len(shown) <= LONGEST
+    return shown if whole else f"{shown[:LONGEST]}... ({len(text):,} characters)"
 
 
 def listed(problems: Iterable[Problem]) -> list[Problem]:

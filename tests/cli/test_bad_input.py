@@ -282,6 +282,8 @@ def test_a_damaged_unfinished_merge_is_begun_afresh_in_one_line(
     assert cli("verify", "out").code == 0
 
 
+LONG = "x" * 300  # no file can have such a name: asking for it is an error of its own on some Pythons
+
 USAGE = [
     (("merge",), "mixmerge merge recipe.yaml OUT;"),
     (("merge", "recipe.yaml"), "an output folder is needed"),
@@ -289,6 +291,10 @@ USAGE = [
     (("merge", "base", "out"), "first word is a recipe file"),
     (("merge", "recipe.yaml", "expert-a", "out"), "two words"),
     (("merge", "gone.yaml", "out"), "must be a readable file"),
+    (("merge", LONG, "out"), "must be a readable file"),
+    (("merge", LONG + ".yaml", "out"), "must be a readable file"),
+    (("merge", "--method", "linear", "expert-a", LONG + ".yaml", "-o", "out"), "not with a recipe file"),
+    (("verify", LONG), "no such folder"),
     (("merge", "--method", "ties", "--base", "base", "expert-a", "expert-b"), "said with -o"),
     (("merge", "--method", "ties", "-o", "out"), "models are said"),
     (("merge", "--method", "ties", "recipe.yaml", "-o", "out"), "not with a recipe file"),
@@ -309,7 +315,7 @@ USAGE = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), USAGE, ids=[" ".join(words) for words, _ in USAGE])
+@pytest.mark.parametrize(("words", "told"), USAGE, ids=[" ".join(words)[:60] for words, _ in USAGE])
 def test_wrong_words(words: tuple[str, ...], told: str, place: Path, cli: Cli) -> None:
     before = digest_tree(place)
     code, out, err = cli(*words)

@@ -36,3 +36,12 @@ def test_a_tilde_is_a_home_for_every_function(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(MixmergeError) as caught:
         mixmerge.verify("~/merged")
     assert caught.value.problems[0].place == str(tmp_path / "merged")
+    (tmp_path / "r.yaml").write_text("merge_method: linear\nmodels: [{model: a}]\nparameters: {weight: 1}\n")
+    assert mixmerge.load_recipe("~/r.yaml").method == "linear"
+
+
+@pytest.mark.parametrize("path", ["gone.yaml", Path("gone.yaml"), "a\0b", "x" * 300])
+def test_paths_of_recipes_are_text_or_paths(path: str | Path) -> None:
+    for function in (mixmerge.load_recipe, mixmerge.plan):
+        with pytest.raises(MixmergeError, match="must be a readable file"):
+            function(path)  # type: ignore[arg-type]

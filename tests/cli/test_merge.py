@@ -60,6 +60,19 @@ def test_said_again_gives_the_same_bytes(words: list[str], place: Path, cli: Cli
     assert weight_bytes(place / "first") == weight_bytes(place / "second")
 
 
+def test_said_again_where_weights_are_not_finite(place: Path, cli: Cli) -> None:
+    file = place / "expert-a" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-2:] = b"\xc0\x7f"  # NaN
+    file.write_bytes(data)
+    words = ["--method", "linear", "expert-a", "expert-b", "--ratio", "0.5"]
+    assert cli("merge", *words, "-o", "first").code == 2
+    out = cli("merge", *words, "--allow-nonfinite", "-o", "first").out
+    again = shlex.split(next(line for line in out.splitlines() if line.startswith("again"))[10:])
+    assert cli(*again[1:-1], "second").code == 0
+    assert weight_bytes(place / "first") == weight_bytes(place / "second")
+
+
 def test_several_groups(place: Path, cli: Cli) -> None:
     code, out, _ = cli("merge", "recipe.yaml", "out", "--scope", "tensor")
     assert code == 0

@@ -58,6 +58,35 @@ def test_here_is_a_place_like_any_other(place: Path, cli: Cli) -> None:
     assert "the output lies outside every input" in err
 
 
+@pytest.mark.parametrize("command", [["plan"], ["merge", "--overwrite"]])
+def test_what_stands_beside_a_link_is_no_input(command: list[str], place: Path, cli: Cli) -> None:
+    """A link is replaced by what is written beside it, not beside where it leads: that would empty a model."""
+    assert cli("merge", "recipe.yaml", "elsewhere/model").code == 0
+    (place / "link").symlink_to(place / "elsewhere" / "model")
+    shutil.move(place / "expert-c", place / "link.partial")
+    before = digest_tree(place)
+    words = ["--method", "linear", "link.partial", "expert-a", "--ratio", "0.5", "-o", "link"]
+    code, _, err = cli(*command, *words)
+    assert code == 2
+    assert "the output lies outside every input" in err
+    assert "model link.partial" in err
+    assert digest_tree(place) == before
+
+
+def test_the_disk_that_is_asked_for_room_is_that_of_the_link(
+    place: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("merge", "recipe.yaml", "elsewhere/model").code == 0
+    (place / "link").symlink_to(place / "elsewhere" / "model")
+    real = shutil.disk_usage(place)
+    free = {place: 100, place / "elsewhere": 10**9, place / "elsewhere" / "model": 10**9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real._replace(free=free[Path(path)]))
+    code, _, err = cli("merge", "recipe.yaml", "-o", "link", "--overwrite")
+    assert code == 2
+    assert f"100 free\n  at:    {place}\n" in err
+    assert (place / "link").is_symlink()
+
+
 def test_a_tilde_of_nobody_is_a_name(place: Path, cli: Cli) -> None:
     code, _, err = cli("merge", "recipe.yaml", "-o", "~nosuchuser-at-all/x")
     assert code == 0, err

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cli.conftest import RECIPE, Cli
 from support.models import digest_tree
 
@@ -117,3 +119,21 @@ def test_what_stands_in_the_place_is_noted(place: Path, cli: Cli) -> None:
     assert "does not exist yet" in err
     assert "--overwrite" in err
     assert "--resume" in err
+
+
+def test_json_of_problems_holds_no_password(place: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of huggingface_hub name the address it asked, as HF_ENDPOINT has it."""
+    from mixmerge import api
+    from mixmerge.errors import PlanError, Problem
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise PlanError(Problem("it answers", "cannot reach http://me:secret@host/x", "https://me:secret@host", "wait"))
+
+    monkeypatch.setattr(api, "plan", fail)
+    code, out, err = cli("plan", "recipe.yaml", "--json")
+    assert code == 2
+    assert "secret" not in out + err
+    [problem] = json.loads(out)["problems"]
+    assert problem == {
+        "rule": "it answers", "value": "cannot reach http://...@host/x", "place": "https://...@host", "cure": "wait",
+    }  # fmt: skip

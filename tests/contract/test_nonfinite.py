@@ -118,6 +118,24 @@ def test_a_finite_merge_of_finite_models_or_none(
     assert np.isfinite(found[:-1]).all()
 
 
+@pytest.mark.parametrize("method", ["ties", "dare_linear", "dare_ties"])
+def test_a_change_beyond_float32_is_told_where_norms_are_restored(
+    method: str, tmp_path: Path, kernels: Kernels
+) -> None:
+    """Its tensor has no norm to restore: it is not rescaled, instead of being lost."""
+    values = np.linspace(1, 2, 400, dtype=np.float32)
+    values[:20] = 3e38
+    base = models.write_model(tmp_path / "base", {"w": np.where(values > 2, -values, 0)})
+    source = models.write_model(tmp_path / "x", {"w": values})
+    recipe = recipe_of(method, [source], base, parameters={"weight": 1.0, "density": 0.9, "rescale": True})
+    with pytest.raises(NonFiniteError, match="overflow"):
+        merge_live(recipe, kernels=kernels)
+    found = merge_live(recipe, kernels=kernels, allow_nonfinite=True)["w"]
+    assert np.isinf(found[:20]).any()
+    assert ((found[20:] == 0) | (found[20:] == values[20:])).all()
+    assert (found[20:] > 0).sum() > 300
+
+
 def test_rounding_up_to_infinity_is_told(tmp_path: Path) -> None:
     """The sum is a float32, and no bfloat16."""
     values = [np.array([1.0, 3.4e38], np.float32), np.zeros(2, np.float32)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mixmerge import api
+from mixmerge.recipe import parse_recipe
 from support import models
 from support.merging import recipe_of
 
@@ -43,3 +44,17 @@ def test_a_plain_name_is_the_title(tmp_path: Path) -> None:
     for name, title in (("my-model_2.5", "# my-model_2.5\n"), ("<b>", "# `<b>`\n")):
         api.merge(recipe_of("linear", paths, dialect="paper"), tmp_path / name)
         assert title in (tmp_path / name / "README.md").read_text()
+
+
+def test_parts_of_a_ratio_name_the_models_of_all_slices(tmp_path: Path) -> None:
+    """A ratio holds by position: where slices take other models at one place, all of them have that part."""
+    model = {f"model.layers.{layer}.w": np.full(4, layer, np.float32) for layer in range(2)}
+    a, b, c = (str(models.write_model(tmp_path / name, model)) for name in "abc")
+    slices = [
+        {"sources": [{"model": one, "layer_range": [layer, layer + 1]} for one in pair]}
+        for layer, pair in enumerate([(a, b), (b, c)])
+    ]
+    recipe = parse_recipe(str({"merge_method": "linear", "slices": slices, "mixup": {"ratio": 0.3}}))
+    record = api.merge(recipe, tmp_path / "out")
+    assert record["sources"] == [f"{a} or {b}", f"{b} or {c}"]
+    assert f"| group | `{a} or {b}` | `{b} or {c}` |" in (tmp_path / "out" / "README.md").read_text()

@@ -223,8 +223,16 @@ def _touched(path: Path) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
 
 
-@pytest.mark.parametrize("change", ["weights", "time", "recipe", "shards"])
-def test_a_merge_is_resumed_with_what_it_began_with(change: str, stopped: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("weights", "they have changed: files of the models\n"),
+        ("time", "they have changed: files of the models\n"),
+        ("recipe", "they have changed: the recipe\n"),
+        ("shards", "fix:   say the --shard-size it began with"),
+    ],
+)
+def test_a_merge_is_resumed_with_what_it_began_with(change: str, told: str, stopped: Any, tmp_path: Path) -> None:
     recipe, out, partial, _ = stopped()
     before = models.digest_tree(partial)
     options: dict[str, Any] = {}
@@ -239,7 +247,7 @@ def test_a_merge_is_resumed_with_what_it_began_with(change: str, stopped: Any, t
         recipe = replace(recipe, seed=77)
     else:
         options["shard_size"] = 2000
-    with pytest.raises(InterruptedMergeError, match="they have changed"):
+    with pytest.raises(InterruptedMergeError, match=told):
         api.merge(recipe, out, resume=True, **options)
     assert models.digest_tree(partial) == before, "the work of hours is not thrown away"
     assert not out.exists()

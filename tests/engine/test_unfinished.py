@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,16 @@ def test_a_model_of_a_like_name_stays_unless_something_is_replaced(families: dic
     api.merge(recipe, tmp_path / "out.replaced-7")
     api.merge(recipe, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.replaced-7"]
+
+
+def test_an_input_that_was_moved_aside_stays(families: dict[str, Family], tmp_path: Path) -> None:
+    """Where to find it is what an interrupted merge said; so it may be merged from."""
+    aside = tmp_path / "out.replaced-77"
+    shutil.copytree(families["bf16"].sources[0], aside)
+    recipe = recipe_of("linear", [aside, families["bf16"].sources[1]], dialect="paper")
+    for _ in range(2):
+        api.merge(recipe, tmp_path / "out", overwrite=True)
+        assert {path.name for path in tmp_path.iterdir()} == {"out", aside.name}
 
 
 def test_others_folders_of_a_like_name_stay(families: dict[str, Family], tmp_path: Path) -> None:

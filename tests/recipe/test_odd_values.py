@@ -89,3 +89,12 @@ def test_a_method_of_the_paper_alone_needs_no_dialect(monkeypatch: pytest.Monkey
     text = LINEAR.replace("linear", "halves").replace("parameters: {weight: 1}\n", "")
     assert parse_recipe(text).dialect == "paper"
     assert "has no form in dialect mergekit" in refused(text + "dialect: mergekit\n").rule
+
+
+@pytest.mark.parametrize("given", [[1, 1, 1], [0.333333] * 3, [1] * 7, [0.1, 0.1, 0.1], [0, 0, 0]])
+def test_a_scaled_ratio_is_a_ratio(given: list[float]) -> None:
+    """What an error offers can be written: three thirds in six decimals do not sum to 1."""
+    models = ", ".join(f"{{model: m{k}}}" for k in range(len(given)))
+    text = f"merge_method: linear\nmodels: [{models}]\nmixup: {{ratio: RATIO}}\n"
+    offered = refused(text.replace("RATIO", str([float(part) for part in given]))).cure.removeprefix("scaled: ")
+    assert parse_recipe(text.replace("RATIO", offered)).mixup is not None

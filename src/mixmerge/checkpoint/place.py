@@ -78,13 +78,21 @@ def _no_model(out: Path) -> str:
     return "" if folder is None else f"a folder with the folder {folder!r} in it, and no {RECORD}"
 
 
-def publish(partial: Path, out: Path, overwrite: bool, *, resumed: bool = False, without: Sequence[str] = ()) -> None:
+def publish(
+    partial: Path,
+    out: Path,
+    overwrite: bool,
+    *,
+    resumed: bool = False,
+    without: Sequence[str] = (),
+    inputs: Sequence[Path] = (),
+) -> None:
     """Give the finished folder `partial` the name `out`, both in one parent folder.
 
     overwrite: a model that has the name `out` is moved aside, and removed once the new one has its name; if
     that fails it is moved back. resumed: after a process that may have been killed in between; what it moved aside is
-    removed too. without: files that are removed once the name is given. Raises OutputError if `out` exists and may not
-    be overwritten or is no model, OSError as the system does.
+    removed too. without: files that are removed once the name is given. inputs: folders that stay whatever they are
+    called. Raises OutputError if `out` exists and may not be overwritten or is no model, OSError as the system does.
     """
     check_target(out, overwrite)
     fileio.sync_folder(partial)
@@ -102,7 +110,8 @@ def publish(partial: Path, out: Path, overwrite: bool, *, resumed: bool = False,
     if aside is not None:
         _remove_all(aside)
     for left in moved_aside(out) if overwrite or resumed else ():
-        _remove_all(left)
+        if not any(_lies_in(folder, left) for folder in inputs):
+            _remove_all(left)
 
 
 def _move_aside(out: Path) -> Path | None:
@@ -125,6 +134,11 @@ def _aside(out: Path) -> Iterator[Path]:
         left = re.fullmatch(re.escape(out.name) + r"\.replaced-\d+", path.name)
         if left and (path.is_symlink() or not _no_model(path)):
             yield path
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    whole = Path(os.path.realpath(inner))
+    return Path(os.path.realpath(outer)) in (whole, *whole.parents)
 
 
 def _remove_all(path: Path) -> None:

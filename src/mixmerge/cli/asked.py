@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,8 +44,8 @@ class Asked:
     out: Path | None
     said: RecipeOptions
 
-    def again(self, command: str, ratio: Sequence[float]) -> str:
-        """The command that makes the same recipe with a fixed ratio in place of a law."""
+    def again(self, command: str, ratio: Sequence[float], *more: str) -> str:
+        """The command that makes the same recipe with a fixed ratio in place of a law. more: options beside it."""
         fixed = ",".join(f"{part:.6f}".rstrip("0").rstrip(".") for part in ratio)
         paths, options = self.said.paths or [], []
         for field in fields(self.said):
@@ -52,7 +53,7 @@ class Asked:
             if field.name not in ("paths", "out", "alpha", "ratio") and value is not None:
                 options += _words(field.name, value)
         words = [*options, *paths] if self.said.method else [paths[0], *options]
-        return " ".join(["mixmerge", command, *map(quote, words), "--ratio", fixed, "-o", "OUT"])
+        return " ".join(["mixmerge", command, *map(quote, words), "--ratio", fixed, *more, "-o", "OUT"])
 
 
 def asked(said: RecipeOptions, *, needs_out: bool) -> Asked:
@@ -82,7 +83,7 @@ def _from_models(said: RecipeOptions, needs_out: bool) -> Asked:
         rule = "with --method every positional word is a model, and the output folder is said with -o"
         problems.append(Problem(rule, f"{len(models)} models, no -o", COMMAND_LINE, "add `-o OUT`"))
     for word in models:
-        if Path(word).suffix in RECIPE_SUFFIXES and not Path(word).is_dir():
+        if Path(word).suffix in RECIPE_SUFFIXES and not os.path.isdir(word):
             cure = "leave out --method to merge as the recipe says"
             problems.append(Problem("--method goes with models, not with a recipe file", word, COMMAND_LINE, cure))
     if not models:
@@ -139,7 +140,7 @@ def _misplaced(words: Sequence[str], out: str | None, needs_out: bool) -> list[P
     if len(words) == 2 and is_swapped(words[0], words[1]):
         rule, cure = "the recipe comes first, then the output folder", f"{quote(words[1])} {quote(words[0])}"
         return [Problem(rule, found, COMMAND_LINE, f"say {cure}")]
-    if Path(words[0]).is_dir():
+    if os.path.isdir(words[0]):
         rule = "without --method the first word is a recipe file"
         return [Problem(rule, f"{words[0]} is a folder", COMMAND_LINE, without)]
     if len(words) > 2:
@@ -158,7 +159,7 @@ def is_swapped(first: str, second: str) -> bool:
 
 def is_recipe(word: str) -> bool:
     """Whether a word names a recipe file that is there."""
-    return Path(word).suffix in RECIPE_SUFFIXES and Path(word).is_file()
+    return Path(word).suffix in RECIPE_SUFFIXES and os.path.isfile(word)
 
 
 def _options(said: RecipeOptions) -> Any:

@@ -56,7 +56,7 @@ def merge(
             )  # fmt: skip
     except KeyboardInterrupt:
         raise StoppedError(_way_on(wanted.out)) from None
-    _print_result(record, wanted, meter)
+    _print_result(record, wanted, work, meter)
 
 
 def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
@@ -78,7 +78,7 @@ def _way_on(out: Path) -> str:
     return f"what is done is kept in {partial}; the same command with --resume goes on"
 
 
-def _print_result(record: Mapping[str, Any], wanted: Asked, meter: Meter) -> None:
+def _print_result(record: Mapping[str, Any], wanted: Asked, work: WorkOptions, meter: Meter) -> None:
     out = wanted.out
     assert out is not None, "an output folder was asked for"
     files = sorted(out.glob("*.safetensors"))
@@ -93,7 +93,8 @@ def _print_result(record: Mapping[str, Any], wanted: Asked, meter: Meter) -> Non
     if peak:
         print(f"memory    {mib_text(peak)} at the peak")
     if "model" in record["ratios"]:
-        print(f"again     {wanted.again('merge', record['ratios']['model'])}")
+        more = ["--allow-nonfinite"] if work.allow_nonfinite else []
+        print(f"again     {wanted.again('merge', record['ratios']['model'], *more)}")
 
 
 def _peak_memory() -> int:

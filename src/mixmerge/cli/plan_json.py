@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from mixmerge.errors import MixmergeError
+from mixmerge.errors import MixmergeError, without_password
 
 if TYPE_CHECKING:
     from mixmerge.cli.plan_view import AdapterView, ModelView
@@ -24,7 +24,8 @@ def plan_text(plan: Plan) -> str:
 
 def refused_text(error: MixmergeError) -> str:
     """The JSON text of what is wrong, where there is no plan."""
-    return _text({"format": FORMAT, "problems": [asdict(problem) for problem in error.problems], "plan": None})
+    problems = [{key: without_password(text) for key, text in asdict(problem).items()} for problem in error.problems]
+    return _text({"format": FORMAT, "problems": problems, "plan": None})
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def shared_values(plan: Plan) -> Mapping[str, tuple[Number, ...]]:
 
 def source_values(plan: Plan) -> Mapping[str, Mapping[str, tuple[Number, ...]]]:
     """Each source -> its own parameters -> their distinct values over the merged tensors."""
-    found: dict[str, list[Mapping[str, Number]]] = {label: [] for label in plan.source_labels}
+    found: dict[str, list[Mapping[str, Number]]] = {}
     for step in plan.steps:
         for item, values in zip(step.inputs, step.sources, strict=False):
             found.setdefault(plan.models[item.model].label, []).append(values)

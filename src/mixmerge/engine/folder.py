@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,12 @@ from mixmerge.recipe import recipe_hash
 from mixmerge.sink import CheckpointSink
 
 MAX_CARRIED: Final = 1_000_000_000  # bytes
+
+_BEGUN_WITH: Final = {
+    "mixmerge": "the version of Mixmerge", "recipe": "the recipe", "ratios": "the recipe",
+    "inputs": "files of the models", "adapters": "settings of adapters", "vocabulary": "vocabularies",
+}  # fmt: skip
+"""What a merge is resumed with: keys of `_identity`, in words."""
 
 
 def merge_to_folder(
@@ -146,6 +152,16 @@ def _unreadable(error: UnreadableError) -> InterruptedMergeError:
     return InterruptedMergeError(replace(problem, cure=f"{problem.cure}; {way_on}") for problem in error.problems)
 
 
+def _begun_otherwise(before: Mapping[str, Any], now: Mapping[str, Any], partial: Path) -> Problem:
+    """What differs from the merge that was begun. Where nothing else does, it is how tensors are divided into files."""
+    changed = dict.fromkeys(words for key, words in _BEGUN_WITH.items() if before.get(key) != now.get(key))
+    if not changed:
+        rule, found = "a merge is resumed with the files it began with", "the weights are divided into others"
+        return Problem(rule, found, str(partial), "say the --shard-size it began with, or --overwrite to start afresh")
+    rule, cure = "a merge is resumed with the recipe and inputs it began with", "--overwrite starts afresh"
+    return Problem(rule, f"they have changed: {', '.join(changed)}", str(partial), cure)
+
+
 class _Run:
     """One merge into a partial folder."""
 
@@ -170,8 +186,7 @@ class _Run:
         self._journal = Journal(self.partial)
         found = read_journal(self.partial) if resume else None
         if found is not None and found.identity != identity:
-            rule, cure = "a merge is resumed with the recipe and inputs it began with", "--overwrite starts afresh"
-            raise InterruptedMergeError(Problem(rule, "they have changed", str(self.partial), cure))
+            raise InterruptedMergeError(_begun_otherwise(found.identity, identity, self.partial))
         if resume and found is None and begun:
             self._tell_afresh(f"{self.partial / JOURNAL} cannot be read")
         if found is None or not self._taken_up(found, self._journal):
@@ -263,7 +278,8 @@ class _Run:
         """Give the folder its name. The journal goes last: until then a killed merge is taken up with nothing left to
         do. Raises InterruptedMergeError where the place was taken meanwhile."""
         try:
-            publish(self.partial, out, overwrite, resumed=resumed, without=(JOURNAL,))
+            folders = {file.parent: None for model in self.plan.models for file in model.all_files}
+            publish(self.partial, out, overwrite, resumed=resumed, without=(JOURNAL,), inputs=list(folders))
         except OutputError as error:
             raise InterruptedMergeError(error.problems) from error
 

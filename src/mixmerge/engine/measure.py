@@ -296,7 +296,7 @@ def _limit(chosen: Selection, kept: int, n: int) -> float:
 
 
 def _factor(whole: float, part: float) -> float:
-    return whole / part if whole >= 1e-7 and part >= 1e-7 else 1.0
+    return whole / part if math.isfinite(whole) and whole >= 1e-7 and part >= 1e-7 else 1.0
 
 
 def _spread(steps: Sequence[Step], total: int, size: int) -> Iterator[tuple[Step, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -111,8 +112,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The record of a merged model. Raises CheckpointError where it is missing or not one."""
     path = folder / RECORD
     cure = "only models merged by Mixmerge carry a record"
-    if not path.is_file():
-        found, cure = ("no such file", cure) if folder.is_dir() else ("no such folder", fileio.mistyped(folder) or cure)
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        here = os.path.isdir(folder)
+        found, cure = ("no such file", cure) if here else ("no such folder", fileio.mistyped(folder) or cure)
         raise CheckpointError(Problem(f"a merged model has its record in {RECORD}", found, str(folder), cure))
     if path.stat().st_size > MAX_RECORD:
         rule = f"{RECORD} is at most {MAX_RECORD:,} bytes long"

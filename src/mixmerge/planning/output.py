@@ -18,21 +18,22 @@ def check_output(out: Path, needed: int, models: Sequence[Checkpoint]) -> None:
     """The output can be made, lies in no input, no input in it, and the disk has room. Raises OutputError.
 
     The same holds for the folder it is written in until it is complete; what an interrupted merge holds there is room.
+    Where the output is a link, that folder stands beside the link, and replaces it.
     """
     check_parent(out)
     problems = []
-    target = Path(os.path.realpath(out))
-    unfinished = partial_folder(target)
+    target, unfinished = Path(os.path.realpath(out)), partial_folder(out)
+    places = (target, Path(os.path.realpath(unfinished)))
     for model in models:
         for given in dict.fromkeys([model.folder, *(file.parent for file in model.all_files)]):
             folder = Path(os.path.realpath(given))
-            if any(_lies_in(place, folder) or _lies_in(folder, place) for place in (target, unfinished)):
+            if any(_lies_in(place, folder) or _lies_in(folder, place) for place in places):
                 rule, cure = "the output lies outside every input", "choose another output folder"
                 problems.append(Problem(rule, str(out), f"model {model.label} in {given}", cure))
-    free = fileio.free_space(target) + _held(unfinished)
+    free = fileio.free_space(unfinished) + _held(unfinished)
     if free < needed:
         rule, cure = "the disk has room for the output", "free space, or choose another disk"
-        problems.append(Problem(rule, f"{needed:,} bytes needed, {free:,} free", str(target.parent), cure))
+        problems.append(Problem(rule, f"{needed:,} bytes needed, {free:,} free", str(unfinished.parent), cure))
     if problems:
         raise OutputError(problems)
 

@@ -160,8 +160,15 @@ class Plan:
 
     @property
     def source_labels(self) -> tuple[str, ...]:
-        """The sources as the recipe names them, in the order of ratios and weights."""
-        return tuple(self.models[item.model].label for item in self.sources)
+        """The sources as the recipe names them, in the order of ratios and weights.
+
+        Where slices take other models at one place, it is all of them, as `a or b`.
+        """
+        places: dict[int, dict[str, None]] = {}
+        for step in self.steps:
+            for place, item in enumerate(step.inputs if step.method is not None else ()):
+                places.setdefault(place, {})[self.models[item.model].label] = None
+        return tuple(" or ".join(labels) for labels in places.values())
 
     @property
     def sources(self) -> tuple[Input, ...]:

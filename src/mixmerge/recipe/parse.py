@@ -59,17 +59,19 @@ _KEYS = {
 _REPLACED = {"alpha": "mixup.ratio", "ratio": "mixup.alpha", "dtype": "out_dtype", "seed": "mixup.seed"}
 
 
-def load_recipe(path: Path, **options: Unpack[Options]) -> Recipe:
-    """The recipe in a UTF-8 file of at most 1 MB; options win over what it says.
+def load_recipe(path: str | Path, **options: Unpack[Options]) -> Recipe:
+    """The recipe in a UTF-8 file of at most 1 MB; options win over what it says. A leading ~ in its path is a home.
 
     Relative model paths stay as given: as in mergekit, they are relative to the working directory.
     Raises RecipeError with everything that is wrong.
     """
+    path = fileio.expanded(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        rule, found = "a recipe must be a readable file", error.strerror or ""
+    except (OSError, ValueError) as error:
+        rule = "a recipe must be a readable file"
+        found = (error.strerror or "") if isinstance(error, OSError) else str(error)
         problem = Problem(rule, found, str(path), fileio.mistyped(path) or "check the path")
         raise RecipeError(problem) from error
     if len(data) > MAX_BYTES:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from mixmerge.errors import nearest
 from mixmerge.methods import Number, Parameter
+from mixmerge.mixup import equal_ratio, rounded
 from mixmerge.recipe.nodes import Listing, Node, Scalar, Table
 from mixmerge.recipe.report import RefusedError, Report
 from mixmerge.recipe.types import Filtered, Given, Gradient, ModelRef, Setting
@@ -127,7 +128,7 @@ def ratio(node: Node) -> tuple[float, ...]:
         return (values[0], float(1 - Decimal(repr(values[0]))))
     if abs(math.fsum(values) - 1) > 1e-6:
         total = math.fsum(values)
-        shares = [round(value / total, 6) for value in values] if total else [round(1 / len(values), 6)] * len(values)
+        shares = list(rounded([value / total for value in values] if total else equal_ratio(len(values))))
         raise RefusedError(node, f"the numbers of a ratio must sum to 1, not {total:g}", f"scaled: {shares}")
     return values
 
