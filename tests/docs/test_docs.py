@@ -32,9 +32,17 @@ def test_page(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
+    for target, section in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", path.read_text("utf-8")):
         if "://" not in target:
-            assert (path.parent / target).exists(), f"{page} links to {target}"
+            led = path.parent / target if target else path
+            assert led.exists(), f"{page} links to {target}"
+            assert not section or section in _sections(led.read_text("utf-8")), f"{page} links to {target}#{section}"
+
+
+def _sections(text: str) -> set[str]:
+    """The names that readers of Markdown give to headings: small letters, hyphens for spaces, no signs."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -93,3 +101,20 @@ def test_every_command_is_in_the_readme() -> None:
     page = (ROOT / "README.md").read_text("utf-8")
     for name in COMMANDS:
         assert f"`mixmerge {name}" in page
+
+
+def test_every_option_is_explained() -> None:
+    from mixmerge.cli import COMMANDS, command
+
+    pages = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", pages))
+    options = {word for name in COMMANDS for one in command(name).params for word in (*one.opts, *one.secondary_opts)}
+    assert len(options) > 100
+    assert {word for word in options if word.startswith("--")} - told == set()
+
+
+def test_every_public_name_is_explained() -> None:
+    import mixmerge
+
+    pages = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+    assert {name for name in mixmerge.__all__ if not re.search(rf"\bmixmerge\.{name}\b", pages)} == set()
