@@ -75,6 +75,16 @@ def test_words_and_table(cli: Cli, called: dict[str, Any], tmp_path: Path) -> No
     ]
 
 
+def test_a_prompt_style_is_told_of_tasks_that_are_asked_in_it(cli: Cli, called: dict[str, Any]) -> None:
+    """Items of files, and tasks of lm-eval, are asked as they are."""
+    called["answer"] = found(result(name="mine", data=()))
+    code, out, _ = cli("eval", "model", "--tasks", "mine.jsonl")
+    assert code == 0
+    assert "alpaca" not in out
+    called["answer"] = found(result(name="mine", data=()), result())
+    assert "prompt    alpaca" in cli("eval", "model", "--tasks", "mine.jsonl", "m3_gsm8k").out
+
+
 def test_remarks(cli: Cli, called: dict[str, Any]) -> None:
     skipped = (Skipped("m3_mbpp", "it runs programs that a model wrote", "say so"),)
     called["answer"] = found(result(shortened=3, unscored=2), result(name="b", estimate=None, data=()), skipped=skipped)

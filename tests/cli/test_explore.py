@@ -175,6 +175,28 @@ def test_wrong_words(words: tuple[str, ...], cli: Cli, monkeypatch: pytest.Monke
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("--backend", "openai", "--serve", "vllm serve {model} --port {port} --api-key hunter2"), "--serve"),
+        (("--backend", "openai", "--serve", "env HF_TOKEN=hunter2 vllm serve {model} --port {port}"), "--serve"),
+        (("--backend", "openai", "--serve", "vllm serve --api-key=hunter2"), "--serve"),
+        (("--backend", "openai", "--serve", "serve {model}", "--url", "http://me:hunter2@host/v1"), "--url"),
+        (("--storage", "postgresql://me:hunter2@host/studies"), "--storage"),
+        (("--draws", "none", "--storage", "postgresql://me:hunter2@host/studies"), "--storage"),
+        (("--tasks", "https://me:hunter2@host/a.jsonl"), "https:"),
+    ],
+)
+def test_no_secret_is_kept_or_said_again(words: tuple[str, ...], place: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("merge_method: linear\nmodels: [{model: a}, {model: b}]\nmixup: {alpha: 1}\n")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = cli("explore", str(tmp_path / "recipe.yaml"), str(tmp_path / "s"), "--tasks", "a.jsonl", *words)
+    assert code == 2
+    assert place in err
+    assert "hunter2" not in out + err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_stopped(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, words in (("explore", ("explore", "r", "s", "--tasks", "a")), ("demo", ("demo",))):
         called_with(monkeypatch, name, KeyboardInterrupt())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -114,3 +116,30 @@ def test_a_job_given_to_a_pool_that_just_broke_is_done_all_the_same(monkeypatch)
     crew = Processes(Setup("", (), Path("scratch")), 2)
     crew.submit("job")  # type: ignore[arg-type]
     assert crew.next() == ("job", "scored job")
+
+
+def test_control_c_in_a_terminal_reaches_workers_too_and_shows_no_traceback(tiny, tmp_path) -> None:
+    """A terminal sends it to the whole group: workers that wait, that score, and that are only being started."""
+    (tmp_path / "r.yaml").write_text(tiny.recipe)
+    program = (
+        "import signal, sys; from mixmerge.cli import run;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(run(sys.argv[1:]))"
+    )
+    words = ["explore", "r.yaml", "s", "--tasks", str(tiny.tasks[0]), "--draws", "64", "--workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        told = [line for line in iter(process.stderr.readline, "") if interrupt_at(line, process.pid)]
+    assert process.returncode == 130
+    assert "Traceback" not in "".join(told)
+    assert "every draw that ended is kept" in told[-1]
+    assert not (tmp_path / "s" / "scratch").exists()
+
+
+def interrupt_at(line: str, group: int) -> bool:
+    """At the first draw, to all; every line is kept."""
+    if line.startswith("draw 0:"):
+        os.killpg(group, signal.SIGINT)
+    return True

@@ -98,6 +98,16 @@ def test_two_studies_in_one_database(tiny, tmp_path) -> None:
     assert len(longer.trials) == 3
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////no-such-folder/x.db", "redis://localhost/0", "sqlite://h:port/x"]
+)
+def test_a_storage_that_cannot_be_opened_is_refused_before_the_study_begins(tiny, tmp_path, url) -> None:
+    with pytest.raises(OutputError, match="Optuna opens the storage") as caught:
+        explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, storage=url, threads=1)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_study_stays_in_its_storage(tiny, tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, storage=url, threads=1)
@@ -155,3 +165,66 @@ def test_a_folder_that_cannot_be_made(tiny, tmp_path) -> None:
     with pytest.raises(OutputError, match="Not a directory") as caught:
         explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "file" / "s", draws=1, threads=1)
     assert caught.value.exit_code == 2
+
+
+def test_an_item_that_chooses_in_one_task_proves_in_no_other(tiny, tmp_path) -> None:
+    """The same file under two names is divided alike, and only noted; in another order it would be seen twice."""
+    (letters, _), lines = tiny.tasks, tiny.tasks[0].read_text().splitlines()
+    same, turned = tmp_path / "same.jsonl", tmp_path / "turned.jsonl"
+    same.write_text("\n".join(lines))
+    turned.write_text("\n".join(reversed(lines)))
+    for more in ({"tasks": [letters, turned]}, {"tasks": [letters], "ood": [turned]}):
+        with pytest.raises(PlanError, match="for choosing in one task and for proving in another") as caught:
+            explore(tiny.recipe, folder=tmp_path / "refused", draws=1, threads=1, **more)
+        assert "tasks 'letters' and 'turned'" in str(caught.value)
+    assert not (tmp_path / "refused").exists()
+    study = explore(tiny.recipe, [letters, same], folder=tmp_path / "s", draws=1, threads=1)
+    note = f"same: {len(lines)} items stand in letters too; intervals of the objective take all for independent"
+    assert note in study.summary["notes"]
+
+
+def test_a_file_that_repeats_items_is_noted(tiny, tmp_path) -> None:
+    lines = tiny.tasks[0].read_text().splitlines()[:4]
+    path = tmp_path / "often.jsonl"
+    path.write_text("\n".join(lines * 5))
+    study = explore(tiny.recipe, [path], folder=tmp_path / "s", draws=1, threads=1)
+    assert "often: 16 of 20 items repeat others; intervals take all for independent" in study.summary["notes"]
+
+
+def test_a_single_draw_has_no_spread(tiny, tmp_path) -> None:
+    """Its standard deviation of 0 would say that all draws are alike."""
+    from mixmerge.cli.study_text import study_text
+
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
+    assert "(the only draw, on validation)" in study_text(study.summary)
+    reports = [(tmp_path / "s" / f"report.{kind}").read_text() for kind in ("md", "html")]
+    for shown in (study_text(study.summary), *reports):
+        assert "± 0" not in shown
+        assert "mean ± sd" not in shown
+
+
+@pytest.mark.parametrize("line", ["garbage", '{"task": "t"}', "[]", '{"task": "t", "item": 0, "score": "x"}'])
+@pytest.mark.parametrize("name", ["trial-00000.validation.jsonl", "equal.test.jsonl"])
+def test_damaged_scores_are_told_with_their_line(tiny, tmp_path, name, line) -> None:
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
+    before = study.summary
+    path = tmp_path / "s" / "items" / name
+    whole = path.read_text()
+    path.write_text(f"{whole}{line}\n")
+    with pytest.raises(OutputError, match="scores of a study can be read") as caught:
+        explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
+    assert f"{name}:{whole.count(chr(10)) + 1}" in str(caught.value)
+    path.unlink()
+    again = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1).summary
+    assert (again["test"], again["verdict"]) == (before["test"], before["verdict"])
+
+
+def test_a_damaged_journal_is_told(tiny, tmp_path) -> None:
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
+    path = tmp_path / "s" / "journal.log"
+    first, _, rest = path.read_text().partition("\n")
+    path.write_text(f"{first}\ngarbage\n{rest}")
+    with pytest.raises(OutputError, match="journal of a study can be read"):
+        explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, threads=1)
+    with pytest.raises(OutputError, match="journal of a study can be read"):
+        _ = Study(study.folder).trials

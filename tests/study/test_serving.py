@@ -97,6 +97,18 @@ def test_a_failed_draw_is_a_record_that_says_why(tiny, tmp_path) -> None:
     one.close()
 
 
+def test_a_key_that_a_server_prints_is_not_recorded(tiny, tmp_path, monkeypatch) -> None:
+    """vLLM, for one, logs its arguments; the key came from the environment, which is the way out of --api-key."""
+    monkeypatch.setenv("VLLM_API_KEY", "hunter2-hunter2")
+    program = "import os, sys; print('args:', os.environ['VLLM_API_KEY']); sys.exit('no room')"
+    words = shlex.join([sys.executable, "-c", program, "{model}", "{port}"])
+    one = bench(tmp_path, tiny.recipe, (str(tiny.tasks[0]),), Server(words))
+    error = one.run(Job("x", Plain(), {"letters": np.arange(2)})).error
+    one.close()
+    assert "args: ($VLLM_API_KEY) | no room" in error
+    assert "hunter2" not in error
+
+
 def test_nothing_outlives_the_context(tiny, tmp_path) -> None:
     """Neither the server nor what it started."""
     note = tmp_path / "child"

@@ -53,6 +53,12 @@ def test_keywords_win_over_the_section_and_that_over_defaults() -> None:
         ({**FIXED, "workers": 2}, False, "ports of their own"),
         ({**FIXED, "ray": "auto"}, False, "ports of their own"),
         ({"backend": "openai", "serve": SERVE}, True, "is given a model in memory"),
+        ({"backend": "openai", "serve": f"{SERVE} --api-key secret"}, False, "command of a server holds no key"),
+        ({"backend": "openai", "serve": "HF_TOKEN=secret serve"}, False, "command of a server holds no key"),
+        ({"serve": f"{SERVE} --api-key secret"}, False, "command of a server holds no key"),
+        ({"backend": "openai", "serve": f"{SERVE} 'half"}, False, "No closing quotation"),
+        ({"storage": "postgresql://bob:secret@host/studies"}, False, "storage holds no password"),
+        ({"storage": "postgresql://bob@host/studies?password=secret"}, False, "storage holds no password"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(options: Any, custom: bool, told: str) -> None:
@@ -94,6 +100,15 @@ def test_robustness_said_in_the_recipe() -> None:
     ):
         with pytest.raises(RecipeError, match=told):
             parse_recipe(ROBUST.split("  attacks")[0].replace("  ood: [c.jsonl, d.jsonl]", f"  {line}"))
+
+
+def test_a_storage_may_name_its_user() -> None:
+    for url in (
+        "postgresql://bob@host:5432/studies",
+        "mysql://bob@host/x?read_default_file=~/.my.cnf",
+        "sqlite:///a@b:c@d",
+    ):
+        check(settle(None, ["a"], {"storage": url}), custom=False)
 
 
 def test_a_server_is_known_only_where_it_is_asked_for() -> None:

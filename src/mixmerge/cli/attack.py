@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mixmerge.cli.failures import StoppedError
 from mixmerge.cli.options import Words, argument, numbers, option
 from mixmerge.cli.terminal import is_terminal
-from mixmerge.errors import MixmergeError, Problem
+from mixmerge.errors import MixmergeError, Problem, legible
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.attacks import PromptsScored
@@ -79,9 +79,9 @@ def attack(
         raise StoppedError("nothing was written") from None
     from mixmerge.cli.attack_text import attack_text
 
-    print(report.text(tried=False) if json else attack_text(report), end="" if json else "\n")
+    print(report.text(tried=False) if json else legible(attack_text(report)), end="" if json else "\n")
     if out is not None and not json:
-        print(f"report    {Path(out)}")
+        print(legible(f"report    {Path(out)}"))
 
 
 def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:

@@ -74,7 +74,7 @@ def evaluate(
         raise StoppedError("nothing was written") from None
     from mixmerge.cli.evaluate_text import evaluation_text
 
-    print(found.text(samples=False) if json else evaluation_text(found, out), end="" if json else "\n")
+    print(found.text(samples=False) if json else legible(evaluation_text(found, out)), end="" if json else "\n")
 
 
 def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:

@@ -15,11 +15,12 @@ def evaluation_text(found: Evaluation, out: str | None) -> str:
     """The table of tasks, then prompt style, data and where the record is. out: the file of the record, if any."""
     rows = [["task", "metric", "score", "95 % interval", "items", "seconds"]]
     rows += [_row(task) for task in found.tasks]
-    lines = [table(rows), "", f"prompt    {found.prompt}", *_data(found)]
+    asked = [f"prompt    {found.prompt}"] if any(task.data for task in found.tasks) else []  # by tasks of a suite
+    lines = [*asked, *_data(found)]
     lines += [f"skipped   {one.name}: {one.why}" for one in found.skipped]
     lines += [line for task in found.tasks for line in _remarks(task)]
     lines += [] if out is None else [f"results   {out}"]
-    return "\n".join(lines)
+    return "\n".join([table(rows), *([""] if lines else []), *lines])
 
 
 def _row(task: TaskResult) -> list[str]:

@@ -14,7 +14,7 @@ from mixmerge.cli.live_table import watched
 from mixmerge.cli.options import GIB, argument, option, size
 from mixmerge.cli.progress import shown
 from mixmerge.cli.study_options import TYPED, StudyOptions, keywords
-from mixmerge.errors import MixmergeError, Problem
+from mixmerge.errors import MixmergeError, Problem, legible
 
 QUIET = option("--quiet", "-q", help="Show nothing while it runs.")
 THREADS = option("--threads", metavar="N", low=1, default="one a core", help="Threads that compute.")
@@ -60,8 +60,8 @@ def explore(
         raise StoppedError("every draw that ended is kept; the same command goes on") from None
     from mixmerge.cli.study_text import study_text
 
-    print(study_text(done.summary))
-    print(f"report    {Path(study_dir) / 'report.html'}")
+    print(legible(study_text(done.summary)))
+    print(legible(f"report    {Path(study_dir) / 'report.html'}"))
 
 
 def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
@@ -80,9 +80,11 @@ def also_wrong(right: Mapping[str, Any]) -> Sequence[Problem]:
                 return ()
             if "recipe" in right:
                 read_recipe(right["recipe"], tasks, options)
+            if problems := list(single_problems(settle(None, tasks, options))):
+                raise UsageError(problems)
     except MixmergeError as error:
         return error.problems
-    return tuple(single_problems(settle(None, tasks, options)))
+    return ()
 
 
 def export(
@@ -109,7 +111,7 @@ def export(
             overwrite=overwrite, memory=memory, threads=threads, listeners=[meter],
         )  # fmt: skip
     for folder in folders:
-        print(folder)
+        print(legible(str(folder)))
 
 
 def demo(
@@ -132,4 +134,4 @@ def demo(
         raise StoppedError("every draw that ended is kept; the same command without --overwrite goes on") from None
     from mixmerge.cli.study_text import demo_text
 
-    print(demo_text(found))
+    print(legible(demo_text(found)))

@@ -80,7 +80,7 @@ def _planned(table: str, cells: list[str], words: dict[str, Any]) -> None:
     from mixmerge.cli.reproduce_text import outline_text
 
     found = library.outline(table, cells, **words)
-    print(outline_text(found))
+    print(legible(outline_text(found)))
     if found.problems:
         raise library.ReproduceError(found.problems)
 
@@ -95,7 +95,7 @@ def _done(table: str, cells: list[str], words: dict[str, Any], *, quiet: bool) -
             done = library.reproduce(table, cells, listeners=[listener], **words)
     except KeyboardInterrupt:
         raise StoppedError("what was measured is kept; the same command goes on") from None
-    print(summary_text(done))
+    print(legible(summary_text(done)))
 
 
 def _recipes(table: str, cells: list[str], folder: str, seed: int) -> None:
@@ -108,7 +108,7 @@ def _recipes(table: str, cells: list[str], folder: str, seed: int) -> None:
     if problems:
         raise UsageError(problems)
     for path in library.print_recipes(table, folder, seed=seed):
-        print(path)
+        print(legible(str(path)))
 
 
 def _unknown(table: str) -> list[Problem]:

@@ -62,7 +62,9 @@ def _interval(score: Mapping[str, Any]) -> str:
 def _spread(summary: Mapping[str, Any]) -> Iterator[str]:
     for task, found in summary["spread"].items():
         mean, sd = 100 * found["mean"], 100 * found["sd"]
-        yield f"draws     {task}: {mean:.1f} ± {sd:.1f} (mean ± sd of {found['n']} draws on validation)"
+        one = f"{mean:.1f} (the only draw, on validation)"
+        many = f"{mean:.1f} ± {sd:.1f} (mean ± sd of {found['n']} draws on validation)"
+        yield f"draws     {task}: {one if found['n'] == 1 else many}"
     for task, found in summary["optimism"].items():
         difference = 100 * found["difference"]
         yield f"optimism  {task}: {difference:+.1f} (validation minus test of the winner)"
@@ -82,11 +84,12 @@ def _pair(pair: PairResult, draws: int) -> str:
         rows.append([name, f"{100 * score.mean:.1f}", f"[{100 * score.low:.1f}, {100 * score.high:.1f}]"])
     ratio = ", ".join(f"{part:g}" for part in pair.ratio)
     mean, sd = (100 * number for number in pair.spread)
+    who, spread = ("the only draw", "") if draws == 1 else ("all draws", f" ± {sd:.1f}")
     return "\n".join(
         [
             f"{pair.name}: best of {draws} draws is ratio {ratio}",
             table(rows, indent="  "),
-            f"  all draws on validation {mean:.1f} ± {sd:.1f}; optimism of the winner {100 * pair.optimism:+.1f}",
+            f"  {who} on validation {mean:.1f}{spread}; optimism of the winner {100 * pair.optimism:+.1f}",
             f"  winner written to {pair.winner}, loaded again by transformers: {100 * pair.loaded:.1f}",
             _wrapped("  ", pair.verdict),
         ]
@@ -95,7 +98,7 @@ def _pair(pair: PairResult, draws: int) -> str:
 
 def _two_by_two(demo: Demo) -> str:
     rows = [["pair, DARE, M³", "single draws, on validation", f"best of {demo.draws} draws, on test"]]
-    rows += [[_cell_name(cell), _single(cell), _chosen(cell)] for cell in demo.two_by_two]
+    rows += [[_cell_name(cell), _single(cell, demo.draws), _chosen(cell)] for cell in demo.two_by_two]
     note = "mean ± sd of draws, mean [95 % interval] of the chosen; without M³ nothing is drawn: one merge"
     return f"with and without DARE and M³ ({note})\n" + table(rows, indent="  ")
 
@@ -108,8 +111,10 @@ def _cell_name(cell: TwoByTwo) -> str:
     return f"{cell.pair}, {'with' if cell.dare else 'no'} DARE, {'with' if cell.m3 else 'no'} M³"
 
 
-def _single(cell: TwoByTwo) -> str:
-    return "" if cell.single is None else f"{100 * cell.single[0]:.1f} ± {100 * cell.single[1]:.1f}"
+def _single(cell: TwoByTwo, draws: int) -> str:
+    if cell.single is None:
+        return ""
+    return f"{100 * cell.single[0]:.1f}" + (f" ± {100 * cell.single[1]:.1f}" if draws > 1 else "")
 
 
 def _chosen(cell: TwoByTwo) -> str:

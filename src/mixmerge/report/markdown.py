@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mixmerge.errors import legible
 from mixmerge.report import wording
 from mixmerge.report.check import studies_of, validate
 from mixmerge.report.panels import Panel, panels_of
@@ -35,7 +36,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 def escaped(words: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
+    return _SPECIAL.sub(r"\\\1", legible(" ".join(words.split())))
 
 
 def _study(study: Study, view: StudyView, head: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from mixmerge.errors import extra_missing
+from mixmerge.errors import extra_missing, legible
 from mixmerge.report.check import studies_of, validate
 from mixmerge.report.panels import panels_of
 from mixmerge.report.svg import Svg
@@ -47,7 +47,7 @@ def html(summary: Mapping[str, Any]) -> str:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    return page
+    return legible(page)  # a name that turns the direction of writing would turn what stands behind it
 
 
 def _environment() -> Environment:

@@ -9,7 +9,7 @@ import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from mixmerge.errors import extra_missing
+from mixmerge.errors import extra_missing, legible
 from mixmerge.report.svg import Svg
 from mixmerge.reproduce.request import Prepared
 from mixmerge.reproduce.summary import CellRows, Row, Summary, summary
@@ -116,7 +116,7 @@ def html(found: Summary) -> str:
             style=Svg(files("mixmerge.report").joinpath("templates", "style.css").read_text("utf-8")),
         )
     )
-    return page
+    return legible(page)
 
 
 def _number(percent: float | None) -> str:
@@ -139,4 +139,4 @@ def _line(cells: tuple[str, ...] | list[str]) -> str:
 
 def _escaped(text: str) -> str:
     """On one line, without signs that Markdown or HTML would take for their own."""
-    return re.sub(r"([|`<>*_\[\]\\])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|`<>*_\[\]\\])", r"\\\1", legible(" ".join(text.split())))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixmerge.errors import legible
 from mixmerge.evaluation import Estimate
+from mixmerge.report.markdown import escaped
 from mixmerge.report.schema import WINNER
 from mixmerge.study.items import trial_name
 from mixmerge.study.storage import Recorded
@@ -12,7 +14,7 @@ from mixmerge.study.summary import OBJECTIVE, Records, estimates_of, summary, ta
 
 
 def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mapping[str, str]]) -> str:
-    """Markdown. hashes: model -> file -> sha256."""
+    """Markdown, in which names of models and tasks stay text. hashes: model -> file -> sha256."""
     identity, winner = records.identity, records.winner
     chosen = winner is not None and winner.number == trial.number
     count = sum(one.state in ("complete", "dropped") for one in records.trials)  # dropped early: compared all the same
@@ -41,14 +43,15 @@ def _proof(records: Records) -> list[str]:
     if not table:
         return []
     named = {"this model" if label == WINNER else label: row for label, row in table.items()}
-    return [_table("On test items, held out", named), summary(records)["verdict"]["sentence"]]
+    return [_table("On test items, held out", named), escaped(summary(records)["verdict"]["sentence"])]
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
     tasks = list(next(iter(rows.values())))
-    head = "| model | " + " | ".join("mean" if task == OBJECTIVE else task for task in tasks) + " |"
+    head = "| model | " + " | ".join("mean" if one == OBJECTIVE else escaped(one) for one in tasks) + " |"
     lines = [f"{title}, with 95 % intervals:\n", head, "|---" * (len(tasks) + 1) + "|"]
-    lines += [f"| {label} | " + " | ".join(_cell(row[task]) for task in tasks) + " |" for label, row in rows.items()]
+    for label, row in rows.items():
+        lines.append(f"| {escaped(label)} | " + " | ".join(_cell(row[task]) for task in tasks) + " |")
     return "\n".join(lines)
 
 
@@ -61,5 +64,15 @@ def _cell(found: Estimate) -> str:
 def _inputs(hashes: Mapping[str, Mapping[str, str]]) -> str:
     lines = ["sha256 of the weights that went in:\n", "| model | file | sha256 |", "|---|---|---|"]
     for label, files in hashes.items():
-        lines += [f"| `{label}` | {name} | `{digest}` |" for name, digest in files.items()]
+        lines += [f"| {_name(label)} | {_file(name)} | `{digest}` |" for name, digest in files.items()]
     return "\n".join(lines)
+
+
+def _file(name: str) -> str:
+    """A file's name; within one, Markdown takes no underscore for emphasis."""
+    return escaped(name).replace(r"\_", "_")
+
+
+def _name(label: str) -> str:
+    """A model's name as code, where it stays code."""
+    return escaped(label) if set("`|\n") & set(label) else f"`{legible(label)}`"

@@ -10,11 +10,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.util import Finalize
@@ -98,14 +102,15 @@ class Processes(Crew):
 
     def _send(self, job: Job) -> bool:
         """Whether the pool took it; else it waits, and `next` starts a new pool."""
-        try:
-            future = self._pool.submit(_run, job)
-        except BrokenProcessPool:  # a worker died since the last look
-            if self._running:
-                self._waiting.appendleft(job)
-                return False
-            self._restart()
-            future = self._pool.submit(_run, job)
+        with _interrupts_held():  # a process begun by this starts with them held
+            try:
+                future = self._pool.submit(_run, job)
+            except BrokenProcessPool:  # a worker died since the last look
+                if self._running:
+                    self._waiting.appendleft(job)
+                    return False
+                self._restart()
+                future = self._pool.submit(_run, job)
         self._running[future] = job
         return True
 
@@ -136,6 +141,20 @@ class Processes(Crew):
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        _clear(self._setup.scratch)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Control-C is heard behind it, by this thread; by what it starts, once that lets go of it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _clear(scratch: Path) -> None:
@@ -151,12 +170,20 @@ _bench: Workbench | None = None
 def _begin(setup: Setup) -> None:
     """In a worker: the workbench, made once."""
     global _bench
+    _end_at_interrupt()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch  # here only: this process scores
 
     torch.set_num_threads(setup.threads or 1)
     _bench = Workbench(setup)
     Finalize(None, _bench.close, exitpriority=0)  # a worker ends without what `atexit` would call
+
+
+def _end_at_interrupt() -> None:
+    """Control-C in a terminal goes to workers too: they end without a word, the process that began them tells it."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_with_parent() -> None:

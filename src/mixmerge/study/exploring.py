@@ -29,9 +29,10 @@ from mixmerge.study.samplers import make_sampler
 from mixmerge.study.session import Session, draw_all
 from mixmerge.study.settings import Options, Settings, check, places_of, settle, single_problems
 from mixmerge.study.space import Space, make_space, parse_vary
-from mixmerge.study.storage import FolderLock, Storage, finished
+from mixmerge.study.storage import FolderLock, Storage, check_storage, finished
 from mixmerge.study.study import Study
 from mixmerge.study.suites import template_problems
+from mixmerge.study.tasks import seen_twice
 from mixmerge.study.terms import is_kept
 from mixmerge.study.workbench import CUSTOM, SCRATCH, Parent, ScoreFunction, Setup, Subject, Workbench
 
@@ -137,6 +138,7 @@ def _run(
     chooser = make_sampler(asked.sampler, space.names, asked.seed, objectives=directions)
     identity = _identity(bench, space, splits, weights, list(subjects), asked)
     refuse_strange(place)
+    check_storage(None if (place / FILE).exists() else asked.storage)
     with closing(_crew(setup, bench, asked)) as crew, FolderLock(place):
         identity = open_identity(place, identity)
         shutil.rmtree(setup.scratch, ignore_errors=True)
@@ -223,6 +225,9 @@ def _splits(bench: Workbench, asked: Settings, recipe: Recipe) -> dict[str, Spli
     if not tasks:
         return {CUSTOM: Split(np.zeros(1, np.int64), np.zeros(0, np.int64))}
     divided = {name: split(task, asked.validation_fraction, asked.seed, asked.limit) for name, task in tasks.items()}
+    chosen = [name for name in tasks if name in asked.weights or name not in bench.outside]
+    if problems := list(seen_twice(tasks, divided, chosen)):
+        raise PlanError(problems)
     return divided | {one.name: Split(one.indices("validation"), one.indices("test")) for one in bench.attacks.values()}
 
 

@@ -24,6 +24,8 @@ _LEFT: Final = re.compile(r"study\.lock|\.study\.json\.\d+\.tmp")
 _FREE: Final = ("versions", "created", "notes", "models", "places", "study")
 """Told in study.json, but free to differ when a study goes on. The storage need not be said again."""
 
+_DIGESTS: Final = ("fingerprint", "split")
+
 
 def open_identity(folder: Path, identity: Identity) -> Identity:
     """Begin the study of a folder, or make sure it is this one; returns what study.json says.
@@ -84,15 +86,15 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any], folder: Pat
 
 
 def _told(key: str, known: Any, asked: Any) -> Iterator[str]:
-    """What differs, in words: of mappings the names, else what differs of them by name. A fingerprint follows from the
-    rest, and is told where nothing else differs."""
+    """What differs, in words: of mappings the names, else what differs of them by name. Digests follow from the rest,
+    and are told where nothing else differs."""
     if not isinstance(known, dict) or not isinstance(asked, dict):
         yield f"{key} was {_short(known)}, now {_short(asked)}"
     elif known.keys() != asked.keys():
         yield f"{key} was {_short(', '.join(known) or 'none')}, now {_short(', '.join(asked) or 'none')}"
     else:
         differing = [name for name in known if known[name] != asked[name]]
-        for name in [one for one in differing if one != "fingerprint"] or differing:
+        for name in [one for one in differing if one not in _DIGESTS] or differing:
             yield from _told(f"{key}.{name}", known[name], asked[name])
 
 

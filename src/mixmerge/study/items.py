@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from mixmerge import fileio
+from mixmerge.errors import OutputError, Problem
 
 FOLDER: Final = "items"
 Found = dict[str, dict[int, float]]
@@ -63,13 +64,17 @@ def append(path: Path, scores: Mapping[str, tuple[Indices, Floats]]) -> None:
 
 
 def read(path: Path) -> Found:
-    """What is stored; nothing where there is no file."""
+    """What is stored; nothing where there is no file. Raises OutputError where something else is in it."""
     found: Found = {}
     if not path.is_file():
         return found
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        entry = json.loads(line)
-        found.setdefault(entry["task"], {})[entry["item"]] = entry["score"]
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            entry = json.loads(line)
+            found.setdefault(str(entry["task"]), {})[int(entry["item"])] = float(entry["score"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            told, cure = f"{type(error).__name__}: {error}", "take the file away: what it held is scored again"
+            raise OutputError(Problem("scores of a study can be read", told, f"{path}:{number}", cure)) from error
     return found
 
 

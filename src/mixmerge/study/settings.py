@@ -1,10 +1,13 @@
 """What a study is asked to be: the keywords of `explore`, their defaults, and what cannot be asked together.
 
+Servers' command and storage are recorded in study.json, and told where something fails: secrets in them are refused.
+
 A keyword wins over the recipe's `study` section, and that over the default. Opens nothing.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS
 from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.http import address_problem
 from mixmerge.evaluation.score import MAX_ROWS
+from mixmerge.evaluation.secret_words import secret_in
 from mixmerge.evaluation.suite import Resources
 from mixmerge.evaluation.suite.opening import Settings as Asking
 from mixmerge.evaluation.suite.prompts import Style
@@ -171,6 +175,7 @@ def check(asked: Settings, *, custom: bool, places: Mapping[str, str] = NOWHERE)
 def single_problems(asked: Settings) -> Iterator[Problem]:
     """What is wrong with a keyword whatever the others say."""
     yield from _words(asked)
+    yield from _secrets(asked)
     yield from _numbers(asked)
     yield from device_problems(asked.device, asked.compute, here=asked.backend == "transformers" and asked.ray is None)
 
@@ -191,6 +196,16 @@ def _words(asked: Settings) -> Iterator[Problem]:
             yield Problem(
                 f"{name} is one of: {', '.join(get_args(words))}", repr(value), name, nearest(value, get_args(words))
             )
+
+
+def _secrets(asked: Settings) -> Iterator[Problem]:
+    """A key or a password among what is recorded as it was typed."""
+    if asked.serve is not None and (found := secret_in(asked.serve)):
+        cure = "export it in the shell that runs this, which the server takes over; it is asked without a key"
+        yield Problem("the command of a server holds no key or password: it is recorded and told", found, "serve", cure)
+    if asked.storage is not None and (found := secret_in(asked.storage)):
+        cure = "leave it to the database's client: PGPASSWORD, ~/.pgpass, or ?read_default_file=~/.my.cnf"
+        yield Problem("the address of a storage holds no password: it is recorded and told", found, "storage", cure)
 
 
 def _numbers(asked: Settings) -> Iterator[Problem]:
@@ -270,12 +285,18 @@ def _servers(asked: Settings, custom: bool) -> Iterator[Problem]:
         cure = "start the server so that it asks for none: it lives for one model of this study"
         problem = address_problem(asked.url.replace("{port}", "1"), "a server", cure)
         yield from () if problem is None else (problem,)
+    command = "not shown: it holds a key or password" if secret_in(asked.serve) else asked.serve
+    try:
+        shlex.split(asked.serve)
+    except ValueError as error:
+        cure = "quote it as a shell wants it, as --serve 'vllm serve {model} --port {port}'"
+        yield Problem("the command of a server can be taken apart as a shell does", str(error), "serve", cure)
     if "{model}" not in asked.serve:
         cure = "such as 'vllm serve {model} --port {port}'"
-        yield Problem("the command names the model by {model}", asked.serve, "serve", cure)
+        yield Problem("the command names the model by {model}", command, "serve", cure)
     if "{port}" not in asked.serve and asked.url is None:
         rule, cure = "it is known where a server listens", "put {port} into the command, or give --url (url=...)"
-        yield Problem(rule, asked.serve, "serve", cure)
+        yield Problem(rule, command, "serve", cure)
     if "{port}" not in asked.serve and (asked.ray is not None or (asked.workers or 1) > 1):
         rule, cure = "servers of several workers listen on ports of their own", "put {port} into the command"
-        yield Problem(rule, asked.serve, "serve", cure)
+        yield Problem(rule, command, "serve", cure)

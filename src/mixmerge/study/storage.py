@@ -6,6 +6,7 @@ was left by a process that died. Such a trial keeps its number and its coordinat
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Storage:
         self._names = space.names
         mend(folder / JOURNAL)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with ExitStack() as opened:
+        with ExitStack() as opened, _told_if_damaged(folder):
             self._study = optuna.create_study(
                 storage=opened.enter_context(_opened(folder, url)),
                 study_name=name,
@@ -131,7 +132,7 @@ def read_trials(folder: Path, url: str | None, name: str, space: Space) -> list[
     if url is None and not (folder / JOURNAL).exists():
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _opened(folder, url) as storage:
+    with _told_if_damaged(folder), _opened(folder, url) as storage:
         return _recorded(optuna.load_study(study_name=name, storage=storage), space)
 
 
@@ -191,12 +192,40 @@ def _opened(folder: Path, url: str | None) -> Iterator[Any]:
         path = folder / JOURNAL
         yield optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
         return
-    database = optuna.storages.RDBStorage(url)
+    database = _database(url)
     try:
         yield database
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+@contextmanager
+def _told_if_damaged(folder: Path) -> Iterator[None]:
+    """Optuna's journal has one JSON value a line; what a killed process did not finish was taken off before."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        rule, cure = "the journal of a study can be read", "restore it from a copy, or begin another study"
+        raise OutputError(Problem(rule, f"a line that is no JSON: {error}", str(folder / JOURNAL), cure)) from error
+
+
+def check_storage(url: str | None) -> None:
+    """Raise OutputError where a storage cannot be opened; nothing but its tables is made."""
+    if url is not None:
+        with _opened(Path(), url):
+            pass
+
+
+def _database(url: str) -> Any:
+    import sqlalchemy.exc  # Optuna's own way to databases
+
+    try:
+        return optuna.storages.RDBStorage(url)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, OSError) as error:
+        rule, cure = "Optuna opens the storage", "as sqlite:///studies.db; other databases need their Python package"
+        told = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise OutputError(Problem(rule, told, f"storage {url}", cure)) from error
 
 
 class _NoLock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mixmerge.errors import Problem
-from mixmerge.evaluation import AnyTask, Task, TaskError, load_task, load_tasks
+from mixmerge.evaluation import AnyTask, Split, Task, TaskError, load_task, load_tasks
 from mixmerge.evaluation.suite.opening import Settings
+from mixmerge.evaluation.tasks import Item
 from mixmerge.study.suites import spelled_out
 
 
@@ -40,6 +41,35 @@ def outside_tasks(
     if twice:
         raise TaskError(twice)
     return found
+
+
+def seen_twice(tasks: Mapping[str, AnyTask], splits: Mapping[str, Split], chosen: Collection[str]) -> Iterator[Problem]:
+    """A problem for each pair of tasks of files where an item that chooses in one proves in the other. chosen: tasks
+    the objective looks at. Within a task no such item can be."""
+    rule = "no item is for choosing in one task and for proving in another"
+    files = {name: task.items for name, task in tasks.items() if isinstance(task, Task)}
+    proving = {name: {items[number] for number in splits[name].test} for name, items in files.items()}
+    for name in (name for name in files if name in chosen):
+        choosing = {files[name][number] for number in splits[name].validation}
+        for other in files:
+            if other != name and (shared := len(choosing & proving[other])):
+                yield Problem(rule, f"{shared} items", f"tasks {name!r} and {other!r}", "leave them out of one task")
+
+
+def repeats(tasks: Mapping[str, AnyTask]) -> Iterator[str]:
+    """What intervals do not know of items that come up more than once."""
+    known: dict[Item, str] = {}
+    for name, task in tasks.items():
+        if not isinstance(task, Task):
+            continue
+        twice = len(task.items) - len(set(task.items))
+        if twice:
+            yield f"{name}: {twice} of {len(task.items)} items repeat others; intervals take all for independent"
+        shared = [known[item] for item in dict.fromkeys(task.items) if item in known]
+        for other in dict.fromkeys(shared):
+            count = shared.count(other)
+            yield f"{name}: {count} items stand in {other} too; intervals of the objective take all for independent"
+        known |= {item: known.get(item, name) for item in task.items}
 
 
 def _loaded(specs: Sequence[str], allow_code: bool, asking: Settings | None) -> dict[str, AnyTask]:

@@ -23,6 +23,7 @@ import xxhash
 from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
 from mixmerge.evaluation import AnyTask, Backend, LiveBackend, LiveModel, computed_in, split
+from mixmerge.evaluation.secret_words import without_secrets
 from mixmerge.evaluation.suite.opening import Settings as Asking
 from mixmerge.planning import Plan
 from mixmerge.recipe import parse_recipe
@@ -33,7 +34,7 @@ from mixmerge.study.merging import Merger, write_skeleton
 from mixmerge.study.serving import Server, served
 from mixmerge.study.space import Point
 from mixmerge.study.suites import notes_on
-from mixmerge.study.tasks import outside_tasks, study_tasks
+from mixmerge.study.tasks import outside_tasks, repeats, study_tasks
 from mixmerge.study.threads import on_threads, scoring_threads
 
 SCRATCH: Final = "scratch"
@@ -150,7 +151,8 @@ class Workbench:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the merge, the tasks and the attacks."""
         said = (*self.setup.tasks, *self.setup.ood)
-        return (*self.merger.plan.notes, *notes_on(said, self.tasks, self.asking), *notes_of(self.attacks))
+        of_tasks = (*notes_on(said, self.tasks, self.asking), *repeats(self.tasks))
+        return (*self.merger.plan.notes, *of_tasks, *notes_of(self.attacks))
 
     @property
     def faithful(self) -> bool:
@@ -164,7 +166,7 @@ class Workbench:
         return self._faithful
 
     def run(self, job: Job) -> Result:
-        """Merge, then score. What goes wrong is in the result."""
+        """Merge, then score. What goes wrong is in the result, which is recorded: servers print their keys."""
         try:
             start = time.perf_counter()
             if self.setup.server is not None:
@@ -176,7 +178,7 @@ class Workbench:
             took = (merged - start, time.perf_counter() - merged)
             return Result(scores, took, direct=self._faithful is not False, attacks=runs)
         except Exception as error:  # a failed trial is a record, whatever the reason
-            return Result(error=f"{type(error).__name__}: {error}")
+            return Result(error=without_secrets(f"{type(error).__name__}: {error}", os.environ))
 
     def _serve(self, server: Server, job: Job, start: float) -> Result:
         """The same through a server that holds the model; starting it counts as evaluating."""

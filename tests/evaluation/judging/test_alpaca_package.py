@@ -97,13 +97,17 @@ def test_a_reply_the_package_cannot_read_is_counted(config: str, server: Fake) -
     assert found.unreadable == 2
 
 
-def test_nothing_is_sent_without_consent_and_faults_are_told(config: str, server: Fake) -> None:
+def test_nothing_is_sent_without_consent_and_faults_are_told(
+    config: str, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "hunter2hunter2")
     with pytest.raises(TaskError, match="1 call, about"):
         AlpacaEvalJudge(config).compare(PAIRS[:1])
     assert server.asked == []
-    server.reply = lambda asked: (401, {"error": {"message": "wrong key", "code": "x"}})
-    with pytest.raises(BackendError, match="alpaca_eval package gives verdicts"):
+    server.reply = lambda asked: (401, {"error": {"message": "wrong key hunter2hunter2", "code": "x"}})
+    with pytest.raises(BackendError, match="alpaca_eval package gives verdicts") as caught:
         AlpacaEvalJudge(config, agree=lambda cost: True).compare(PAIRS[:1])
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_package_stays_quiet_and_leaves_the_root_logger_alone(

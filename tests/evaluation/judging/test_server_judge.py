@@ -166,6 +166,14 @@ def test_a_key_that_is_not_there_or_cannot_be_sent_is_told(monkeypatch: pytest.M
     assert value is None or not value.strip() or value not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["sk-hunter2", "sk_hunter2", "hunter2", "AKIAHUNTER2HUNTER2HU", "Bearer hunter2"])
+def test_a_key_given_in_place_of_its_variable_is_not_told(key: str) -> None:
+    with pytest.raises(TaskError, match="environment variable named for the judge's key") as caught:
+        ServerJudge("http://127.0.0.1:1/v1", "m", key_name=key)
+    assert "hunter2" not in str(caught.value).lower()
+    assert "export NAME=..." in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["ftp://host/v1", "host/v1", "http://", "http://host:port/v1", "http://[::1/v1"])
 def test_an_address_that_is_none_is_refused_before_anything_is_asked(url: str) -> None:
     with pytest.raises(TaskError, match="http:// or https:// and a host") as told:

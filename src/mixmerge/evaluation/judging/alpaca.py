@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module, metadata
@@ -22,6 +23,7 @@ from mixmerge.errors import Problem, extra_missing, nearest
 from mixmerge.evaluation.judging.cost import Cost, Prices, cost_of
 from mixmerge.evaluation.judging.judge import Judge, Pair, Verdicts
 from mixmerge.evaluation.problems import BackendError, TaskError, shorten
+from mixmerge.evaluation.secret_words import without_secrets
 
 MAX_TOKENS: Final = 2048  # of a reply, where a configuration does not say
 MAX_BYTES: Final = 500_000_000  # of a file of verdicts
@@ -108,7 +110,7 @@ class AlpacaEvalJudge(Judge):
             except Exception as error:  # whatever the package, its clients or its tables raise
                 rule = "the alpaca_eval package gives verdicts"
                 cure = "check its keys, OPENAI_CLIENT_CONFIG_PATH and servers"
-                found = f"{type(error).__name__}: {error}"
+                found = without_secrets(f"{type(error).__name__}: {error}", os.environ)  # servers may quote a key
                 raise BackendError(Problem(rule, shorten(found), self._name, cure)) from error
         return {
             Pair(str(one["instruction"]), str(one["output_2"]), str(one["output_1"])): _preference(one) - 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from mixmerge.evaluation.judging.ledger import Ledger, Reply, key_of
 from mixmerge.evaluation.problems import BackendError, TaskError, shorten
 
 MAX_TOKENS: Final = 16  # of a reply; a judge that thinks first needs more
+
+
+_NAME: Final = re.compile(r"[A-Z]{1,16}|(?=.*_)[A-Z_][A-Z0-9_]{0,63}")
+"""How variables are called as a rule; a word of another form may be a key, and is not told."""
 
 
 @final
@@ -158,6 +163,8 @@ def _key(name: str | None) -> str | None:
     key = os.environ.get(name, "").strip()
     if not key or not (key.isascii() and key.isprintable()):
         found = "not printable ASCII" if key else "not set, or empty"
-        rule = "the environment variable named for the judge's key holds it"
-        raise TaskError(Problem(rule, found, shorten(name), f"export {name}=... in the shell that runs this"))
+        rule, plain = "the environment variable named for the judge's key holds it", _NAME.fullmatch(name) is not None
+        place, named = (name, name) if plain else ("not shown: it may be the key itself", "NAME")
+        cure = f"export {named}=... in the shell that runs this" + ("" if plain else ", and give NAME here")
+        raise TaskError(Problem(rule, found, place, cure))
     return key

@@ -29,7 +29,7 @@ def luck_chart(study: Study, width: float) -> Svg | None:
 def _rows(study: Study, measure: Measure) -> list[str]:
     wanted = {
         "draws": True,
-        "mean ± sd": measure.name in study["spread"],
+        "mean ± sd": measure.name in study["spread"] and study["spread"][measure.name]["n"] > 1,
         "equal, test": measure.name in study["test"].get("equal", {}),
         "winner, test": measure.name in study["test"].get(WINNER, {}),
     }
