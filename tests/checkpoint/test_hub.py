@@ -302,6 +302,21 @@ def test_what_is_neither_a_path_nor_an_id(model: str) -> None:
     assert "local folder or a hub id" in refusal(model)
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://huggingface.co/owner/model-1.1B", "owner/model-1.1B"),
+        ("https://me:pass@hf.co/owner/model/", "owner/model"),
+        ("http://localhost:8080/owner/model.git", "owner/model"),
+        ("https://huggingface.co/owner/model/tree/v1.0", "owner/model@v1.0"),
+    ],
+)
+def test_the_address_of_a_page_is_answered_with_its_id(address: str, name: str) -> None:
+    told = refusal(address)
+    assert f"say {name}\n" in f"{told}\n"
+    assert "pass@" not in told
+
+
 def test_an_existing_path_wins_over_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("owner/model", "owner/model+lora"):

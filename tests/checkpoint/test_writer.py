@@ -274,7 +274,7 @@ def test_publishing_gives_the_folder_its_name(tmp_path: Path) -> None:
 
 def test_publishing_does_not_overwrite_unasked(tmp_path: Path) -> None:
     out = folder_with(tmp_path / "out", text="old")
-    with pytest.raises(OutputError, match="does not exist yet"):
+    with pytest.raises(OutputError, match="is a new one"):
         publish(folder_with(partial_folder(out)), out, overwrite=False)
     assert everything(out) == {"model.safetensors": b"old"}
     assert names(tmp_path) == ["out", "out.partial"]

@@ -214,7 +214,7 @@ def test_output_exists(place: Path, cli: Cli) -> None:
     (place / "out").mkdir()
     code, _, err = cli("merge", "recipe.yaml", "out")
     assert code == 2
-    assert "does not exist yet" in err
+    assert "an output folder is a new one" in err
     assert "--overwrite" in err
     assert not (place / "out.partial").exists()
 

@@ -156,3 +156,13 @@ def test_verify(place: Path, cli: Cli) -> None:
     assert "failed: 1 problem" in err
     assert cli("verify", "base").code == 2
     assert cli("verify", "nowhere").code == 2
+
+
+def test_the_way_to_merge_again_with_a_folder_that_looks_like_an_option(place: Path, cli: Cli) -> None:
+    (place / "expert-a").rename(place / "-a")
+    code, out, _ = cli("merge", "--method", "linear", "--ratio", "0.5", "-o", "out", "--", "-a", "expert-b")
+    assert code == 0
+    [again] = [line.removeprefix("again     mixmerge ") for line in out.splitlines() if line.startswith("again")]
+    code, _, err = cli(*again.replace("OUT", "out2").split())
+    assert (code, err) == (0, "")
+    assert (place / "out2" / "model.safetensors").read_bytes() == (place / "out" / "model.safetensors").read_bytes()

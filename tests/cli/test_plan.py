@@ -116,7 +116,7 @@ def test_what_stands_in_the_place_is_noted(place: Path, cli: Cli) -> None:
     code, out, err = cli("plan", "recipe.yaml", "--out", "out")
     assert code == 0
     assert out.startswith("method ")
-    assert "does not exist yet" in err
+    assert "note: an output folder is a new one: something of that name, out; choose another" in err
     assert "--overwrite" in err
     assert "--resume" in err
 

@@ -145,6 +145,12 @@ def test_options_of_mergekit_are_known_by_name() -> None:
             assert not word.startswith("--") or word in options_of("merge"), (name, word)
 
 
+@pytest.mark.parametrize(("word", "known"), [("--no-cuda", "--cuda"), ("-j8", "-j"), ("-vv", "-v")])
+def test_other_forms_of_them_too(word: str, known: str) -> None:
+    rule = f"there is no option {word}: it is one of mergekit"
+    assert refused("a", "--must", "b", word) == [f"{rule}||{OF_MERGEKIT[known]}"]
+
+
 def options_of(name: str) -> set[str]:
     found = command(name)
     with found.make_context(name, [], resilient_parsing=True) as context:

@@ -194,7 +194,7 @@ def test_any_way_to_write_the_output(
     monkeypatch.chdir(tmp_path / "inside")
     recipe = recipe_of("linear", families["smooth"].sources, dialect="paper")
     if out.startswith("."):
-        with pytest.raises(mixmerge.MixmergeError, match="does not exist yet"):
+        with pytest.raises(mixmerge.MixmergeError, match="is a new one"):
             api.merge(recipe, out)
         assert not list((tmp_path / "inside").iterdir())
     else:

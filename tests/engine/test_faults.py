@@ -277,7 +277,7 @@ def test_a_model_that_is_overwritten_stays_until_the_new_one_is_whole(
     with pytest.raises(StopError):
         api.merge(named["mergekit"], out, overwrite=True, listeners=[stop])
     assert models.tree_bytes(out) == old
-    with pytest.raises(OutputError, match="does not exist yet"):
+    with pytest.raises(OutputError, match="is a new one"):
         api.merge(named["mergekit"], out, resume=True)
     api.merge(named["mergekit"], out, resume=True, overwrite=True)
     api.merge(named["mergekit"], tmp_path / "whole")

@@ -239,7 +239,7 @@ def test_a_place_taken_in_mid_run_costs_no_finished_work(families: dict[str, Fam
     def take(event: object) -> None:
         out.mkdir(exist_ok=True)
 
-    with pytest.raises(InterruptedMergeError, match="does not exist yet"):
+    with pytest.raises(InterruptedMergeError, match="is a new one"):
         api.merge(recipe, out, listeners=[take])
     out.rmdir()
     heard = Recorder()

@@ -204,7 +204,7 @@ def test_an_output_that_exists(write: Write, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "diary.txt").write_text("precious")
-    with pytest.raises(OutputError, match="does not exist yet"):
+    with pytest.raises(OutputError, match="is a new one"):
         api.merge(recipe, out)
     (tmp_path / "file").write_text("precious")
     with pytest.raises(OutputError):

@@ -98,3 +98,9 @@ def test_a_scaled_ratio_is_a_ratio(given: list[float]) -> None:
     text = f"merge_method: linear\nmodels: [{models}]\nmixup: {{ratio: RATIO}}\n"
     offered = refused(text.replace("RATIO", str([float(part) for part in given]))).cure.removeprefix("scaled: ")
     assert parse_recipe(text.replace("RATIO", offered)).mixup is not None
+
+
+def test_an_address_has_no_revision() -> None:
+    """What stands before its @ is a user and a password."""
+    model = parse_recipe(LINEAR.replace("x}", "'https://me:pass@host/x'}")).slices[0].sources[0].model
+    assert (model.path, model.revision) == ("https://me:pass@host/x", None)

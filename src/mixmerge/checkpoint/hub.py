@@ -30,6 +30,9 @@ SMALL_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 T = TypeVar("T")
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_ADDRESS: Final = re.compile(r"https?://[^/\s]*/([\w.-]+/[\w.-]+?)(\.git)?(/tree/([\w.-]+))?/?", re.ASCII)
+"""What a browser shows of a model of the hub."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -77,7 +80,7 @@ def _found(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
         return kind.opened(path, label, None)
     if not _is_hub_id(model):
         rule = "a model is a local folder or a hub id (owner/name)"
-        cure = fileio.mistyped(path) or "check the path"
+        cure = _as_id(model) or fileio.mistyped(path) or "check the path"
         raise ModelNotFoundError(Problem(rule, "neither", f"model {label!r}, path {model}", cure))
     cached = _from_cache(model, revision, label, kind)
     if cached is not None and not isinstance(cached, CheckpointError):
@@ -88,6 +91,12 @@ def _found(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
         folder = fileio.mistyped(path)
         told = [replace(one, cure=f"{folder} Or {one.cure}") for one in error.problems] if folder else error.problems
         raise ModelNotFoundError((*told, *(cached.problems if cached else ()))) from error
+
+
+def _as_id(address: str) -> str:
+    """The way out where a model is given by its page's address; empty for what is none."""
+    page = _ADDRESS.fullmatch(address)
+    return "" if page is None else f"say {page[1]}{'@' + page[4] if page[4] else ''}"
 
 
 def _is_hub_id(model: str) -> bool:

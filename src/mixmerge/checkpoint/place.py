@@ -55,7 +55,7 @@ def check_target(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
-        rule, cure = "the output folder does not exist yet", "choose another folder, or allow overwriting"
+        rule, cure = "an output folder is a new one", "choose another folder, or allow overwriting"
         raise OutputError(Problem(rule, "something of that name", str(out), cure))
     found = _no_model(out)
     if found:

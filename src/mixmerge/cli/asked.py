@@ -47,7 +47,8 @@ class Asked:
     def again(self, command: str, ratio: Sequence[float], *more: str) -> str:
         """The command that makes the same recipe with a fixed ratio in place of a law. more: options beside it."""
         fixed = ",".join(f"{part:.6f}".rstrip("0").rstrip(".") for part in ratio)
-        paths, options = self.said.paths or [], []
+        paths = [f"./{path}" if path.startswith("-") else path for path in self.said.paths or []]
+        options: list[str] = []
         for field in fields(self.said):
             value = getattr(self.said, field.name)
             if field.name not in ("paths", "out", "alpha", "ratio") and value is not None:

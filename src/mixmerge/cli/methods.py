@@ -16,7 +16,7 @@ def methods(
     """List the merge methods, or explain one: its formula and parameters in every dialect it has."""
     from mixmerge.cli import methods_text
     from mixmerge.methods import method_names
-    from mixmerge.recipe.parameters import MERGEKIT_METHODS
+    from mixmerge.recipe.parameters import MERGEKIT_METHODS, STACKING
 
     if markdown:
         print(methods_text.page(), end="")
@@ -25,7 +25,7 @@ def methods(
     elif name in method_names():
         print(methods_text.explained(name))
     elif name in MERGEKIT_METHODS:
-        cure = f"this version has: {', '.join(method_names())}"
+        cure = STACKING if name == "passthrough" else f"this version has: {', '.join(method_names())}"
         raise UsageError(Problem(f"method {name} is known to mergekit but not in this version", "", "", cure))
     else:
         raise UsageError(Problem(f"there is no method {name!r}", "", "", nearest(name, method_names())))

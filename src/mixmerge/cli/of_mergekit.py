@@ -17,6 +17,7 @@ OF_MERGEKIT: Final[Mapping[str, str]] = {
     "--clone-tensors": "leave it out: layers that occur twice are written twice",
     "--copy-tokenizer": _CARRIED,
     "--cuda": _NO_GPU,
+    "--device": _NO_GPU,
     "--gpu-rich": _NO_GPU,
     "--lazy-unpickle": _BLOCKS,
     "--lora-merge-cache": "leave it out: adapters are added while their model is read",
@@ -36,4 +37,12 @@ OF_MERGEKIT: Final[Mapping[str, str]] = {
     "--unsafe-truncate-embeddings": "leave it out: rows are put in step by token (docs/vocabularies.md)",
     "--write-model-card": _CARD,
     "--write-threads": "say --threads N",
+    "-j": "say --threads N",
+    "-v": "leave it out: what a merge does is told without it; mixmerge plan tells all of it before",
 }
+
+
+def instead_of(name: str) -> str | None:
+    """What stands for an option of mergekit, as typed: `--no-cuda` as `--cuda`, `-j8` as `-j`; None for others."""
+    bare = name if name.startswith("--") else name[:2]
+    return OF_MERGEKIT.get(bare) or OF_MERGEKIT.get(bare.replace("--no-", "--", 1))

@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 from mixmerge.cli.failures import COMMAND_LINE, UsageError
-from mixmerge.cli.of_mergekit import OF_MERGEKIT
+from mixmerge.cli.of_mergekit import instead_of
 from mixmerge.cli.options import Declared
 from mixmerge.errors import Problem
 
@@ -172,8 +172,8 @@ class Command(click.Command):
 
 def stranger(name: str, known: Iterable[str], command: str) -> Problem:
     """The problem of an option that a command does not have."""
-    if name in OF_MERGEKIT:
-        return Problem(f"there is no option {name}: it is one of mergekit", "", COMMAND_LINE, OF_MERGEKIT[name])
+    if instead := instead_of(name):
+        return Problem(f"there is no option {name}: it is one of mergekit", "", COMMAND_LINE, instead)
     bare = {one.lstrip("-"): one for one in known}
     if name == "--suite" and "tasks" in bare:
         return Problem(f"there is no option {name}", "", COMMAND_LINE, "a suite is named as a task: --tasks m3")

@@ -59,4 +59,4 @@ def _tell_what_stands_there(out: Path | None) -> None:
         check_place(out, resume=False, overwrite=False)
     except OutputError as error:
         for problem in error.problems:
-            print(legible(f"note: {problem.rule}: {problem.place}; {problem.cure}"), file=sys.stderr)
+            print(legible(f"note: {problem.rule}: {problem.value}, {problem.place}; {problem.cure}"), file=sys.stderr)

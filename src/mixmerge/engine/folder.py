@@ -98,7 +98,7 @@ def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
     problems = []
     if os.path.lexists(out) and not overwrite:
         found, cure = "something of that name", "choose another folder, or --overwrite"
-        problems.append(Problem("the output folder does not exist yet", found, str(out), cure))
+        problems.append(Problem("an output folder is a new one", found, str(out), cure))
     if os.path.lexists(partial):
         check_unfinished(partial)
         if not (resume or overwrite):

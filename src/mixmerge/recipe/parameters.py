@@ -39,6 +39,9 @@ MERGEKIT_METHODS = frozenset({
 })
 # fmt: on
 
+STACKING = "say linear, with one source a slice and weight 1: it copies layers as passthrough does (docs/mergekit.md)"
+"""What stands for passthrough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -17,6 +17,7 @@ from mixmerge.recipe.nodes import Listing, Node, Table, places_of
 from mixmerge.recipe.parameters import (
     ELSEWHERE,
     MERGEKIT_METHODS,
+    STACKING,
     Asked,
     Level,
     completed,
@@ -163,7 +164,7 @@ def _method_name(node: Node) -> str:
     if name in method_names():
         return name
     if name in MERGEKIT_METHODS:
-        cure = f"this version has: {', '.join(method_names())}"
+        cure = STACKING if name == "passthrough" else f"this version has: {', '.join(method_names())}"
         raise RefusedError(node, f"method {name} is known to mergekit but not in this version", cure)
     raise RefusedError(node, f"unknown merge method {name!r}", nearest(name, method_names()))
 

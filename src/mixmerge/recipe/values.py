@@ -254,8 +254,8 @@ def _divided(node: Node, word: str) -> tuple[str, str]:
 
 
 def _plain_ref(node: Node, word: str) -> ModelRef:
-    """A path, or a hub id with or without a revision."""
-    if _exists(word):
+    """A path, or a hub id with or without a revision. In an address @ is no sign of one."""
+    if _exists(word) or "://" in word:
         return ModelRef(word)
     path, at, revision = word.partition("@")
     if not path or (at and not revision) or "@" in revision:
