@@ -215,6 +215,25 @@ def running() -> dict[str, Any]:
     return {"version": 1, **made, **nothing, "state": "running", "verdict": verdict}
 
 
+def crowded() -> dict[str, Any]:
+    """`single`, with baselines near the winner in the plane of the two tasks, near its edge and on one another."""
+    made = study()
+    for trial in made["trials"]:
+        own = trial["ratio"][0]
+        means = {"add": 0.17 + 0.78 * own**2, "sort": 0.99 * (1 - own**3)}
+        scores = {name: {"mean": mean, "n": VALIDATION} for name, mean in means.items()}
+        trial |= {"validation": scores, "objective": sum(means.values()) / 2}
+    won = made["trials"][made["winner"]]["validation"]
+    merges = {
+        "equal": (0.59, 0.52), "plain": (0.59, 0.52), "base": (0.65, 0.18),
+        "add-expert": (0.945, 0.0), "sort-expert": (won["add"]["mean"] - 0.08, won["sort"]["mean"] + 0.02),
+    }  # fmt: skip
+    made["baselines"] = {
+        merge: {"add": interval(add), "sort": interval(min(sort, 1.0))} for merge, (add, sort) in merges.items()
+    }
+    return {"version": 1, **made, "spread": spread(made["trials"], list(made["tasks"]))}
+
+
 def robust() -> dict[str, Any]:
     """report.json of one study with a task out of distribution that chose, one that did not, and two attacks."""
     made = single()

@@ -180,6 +180,76 @@ def test_the_panels_about_robustness(browser: Any, tmp_path: Path) -> None:
         assert told in words
 
 
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("kind", ["single", "named"])
+def test_the_copy_button_covers_no_text(browser: Any, tmp_path: Path, kind: str, width: int) -> None:
+    summary = getattr(made_up, kind)() | {"command": "mixmerge export a-study-with-a-longer-name OUT --trial 10"}
+    opened(browser, tmp_path, summary, width)
+    covered = browser.execute_script("""
+      return [...document.querySelectorAll("button.copy")].filter((button) => {
+        const a = button.getBoundingClientRect(), b = button.parentElement.querySelector("pre").getBoundingClientRect();
+        return !a.width || (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom);
+      }).map((button) => button.parentElement.textContent.slice(0, 60));
+    """)
+    assert covered == []
+    command = "const pre = document.querySelector('.code pre'); return [pre.scrollWidth, pre.clientWidth]"
+    needed, there = browser.execute_script(command)
+    assert needed <= there  # the command is seen whole, without scrolling
+    assert browser.execute_script("return document.querySelector('.code code').textContent") == summary["command"]
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_cells_of_a_grid_break_alike(browser: Any, tmp_path: Path, width: int) -> None:
+    """As in the demonstration: the first column drew nothing, so its cells say less."""
+    summary = made_up.several()
+    grid = summary["grids"][0]
+    for row in grid["cells"]:
+        row[0] = row[0] | {"single": None}
+    summary["grids"].append(grid | {"title": "another", "rows": ["no", "yes"]})
+    opened(browser, tmp_path, summary, width)
+    broken = browser.execute_script("""
+      const pieces = [...document.querySelectorAll(".grid-table td b, .grid-table td .fine span")];
+      return pieces.filter((e) => e.getClientRects().length !== 1).map((e) => e.textContent);
+    """)
+    assert broken == []
+    lines = browser.execute_script("""
+      return [...document.querySelectorAll(".grid-table td")].filter((e) => e.querySelector("b")).map((e) =>
+        new Set([...e.querySelectorAll("b")].map((b) => b.getBoundingClientRect().top)).size);
+    """)
+    assert lines == [2 if width < 700 else 1] * 8
+    places = browser.execute_script("""
+      return [...document.querySelectorAll(".grid-table")].map((table) =>
+        [...table.tHead.rows[0].cells].map((cell) => Math.round(cell.getBoundingClientRect().left)));
+    """)
+    assert places[0] == places[1]
+    wide = "[...document.querySelectorAll('.grid-table')].map((e) => e.offsetWidth - e.parentElement.clientWidth)"
+    assert max(browser.execute_script(f"return {wide}")) <= 0
+
+
+MET = """
+  const box = (e) => e.getBoundingClientRect();
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const out = [];
+  for (const chart of document.querySelectorAll("svg.tradeoff-chart")) {
+    if (!chart.getBoundingClientRect().width) continue;
+    const names = [...chart.querySelectorAll(".label")];
+    names.forEach((name, index) => {
+      const others = [...chart.querySelectorAll(".ring, .rhomb, .title, .tick"), ...names.slice(index + 1)];
+      for (const other of others) {
+        if (meet(box(name), box(other))) out.push(`${name.textContent} and ${other.getAttribute("class")}`);
+      }
+    });
+  }
+  return out;
+"""
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_no_name_lies_on_the_winner_or_on_another_name(browser: Any, tmp_path: Path, width: int) -> None:
+    opened(browser, tmp_path, made_up.crowded(), width)
+    assert browser.execute_script(MET) == []
+
+
 def test_hostile_text_runs_nothing(browser: Any, tmp_path: Path) -> None:
     from report.test_text import hostile
 

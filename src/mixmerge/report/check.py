@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from mixmerge.errors import MixmergeError, Problem, nearest
+from mixmerge.report.reading import coloured
 from mixmerge.report.schema import (
     EQUAL,
     OBJECTIVE,
@@ -236,7 +237,7 @@ def _winner(study: Study, at: str) -> Iterator[Problem]:
 
 
 def _names(study: Study, at: str) -> Iterator[Problem]:
-    merges = (*RESERVED, *study["law"]["sources"])
+    merges = (*RESERVED, *coloured(study))
     tasks = (*study["tasks"], OBJECTIVE)
     for key, table in (("test", study["test"]), ("baselines", study.get("baselines", {}))):
         yield from _known(table, merges, f"{at}{key}")
@@ -247,11 +248,16 @@ def _names(study: Study, at: str) -> Iterator[Problem]:
         yield from _known([pair["task"]], tasks, f"{at}paired[{index}].task")
     yield from _known(study["spread"], tasks, f"{at}spread")
     yield from _known(study["optimism"], tasks, f"{at}optimism")
-    labels = {*study["law"]["sources"]}
+    labels = {part for label in study["law"]["sources"] for part in _parts(label)}
     for index, model in enumerate(study.get("models", [])):
         if model["role"] == "source" and model["label"] not in labels:
-            cure = nearest(model["label"], labels)
-            yield Problem("a source's label is one of law.sources", model["label"], f"{at}models[{index}].label", cure)
+            rule, cure = "a source's label is one of law.sources, or part of one", nearest(model["label"], labels)
+            yield Problem(rule, model["label"], f"{at}models[{index}].label", cure)
+
+
+def _parts(label: str) -> tuple[str, ...]:
+    """The label of a place of a ratio, and of the models there: `a or b`, and `a or b (2)` where places are alike."""
+    return (label, *label.split(" or "), *label.rpartition(" (")[0].split(" or "))
 
 
 def _intervals(study: Study, at: str) -> Iterator[Problem]:
@@ -308,7 +314,7 @@ def _grids(grids: Sequence[Grid], at: str) -> Iterator[Problem]:
 
 
 def _outside(study: Study, ood: OutOfDistribution, at: str) -> Iterator[Problem]:
-    merges = (*RESERVED, *study["law"]["sources"])
+    merges = (*RESERVED, *coloured(study))
     yield from _known(ood["test"], merges, f"{at}.test")
     for merge, scores in ood["test"].items():
         yield from _known(scores, tuple(ood["tasks"]), f"{at}.test.{merge}")
@@ -325,7 +331,7 @@ def _outside(study: Study, ood: OutOfDistribution, at: str) -> Iterator[Problem]
 
 
 def _attack(study: Study, attack: Attack, at: str) -> Iterator[Problem]:
-    yield from _known(attack["merges"], (*RESERVED, *study["law"]["sources"]), f"{at}.merges")
+    yield from _known(attack["merges"], (*RESERVED, *coloured(study)), f"{at}.merges")
     for merge, found in attack["merges"].items():
         yield from _attacked(found, max(1, len(attack["seeds"])), f"{at}.merges.{merge}")
     for index, pair in enumerate(attack["paired"]):

@@ -9,10 +9,11 @@ from typing import Any
 from mixmerge.errors import legible
 from mixmerge.report import wording
 from mixmerge.report.check import studies_of, validate
+from mixmerge.report.grids import GridCell, grid_view
 from mixmerge.report.panels import Panel, panels_of
 from mixmerge.report.reading import Measure, groups_of, measures_of, score_of, shown, varying, winner_of
 from mixmerge.report.schema import Grid, Study, Trial, Value
-from mixmerge.report.views import ResultRow, StudyView, cost_rows, grid_view, study_views
+from mixmerge.report.views import ResultRow, StudyView, cost_rows, study_views
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 _LONGEST_ERROR = 200
@@ -139,7 +140,9 @@ def _state(study: Study, trial: Trial) -> str:
 
 
 def _rebuild(study: Study) -> str:
-    parts = [_fenced("sh", study["command"]) if study["command"] else ""]
+    parts = []
+    if study["command"]:
+        parts += ["To be run in the folder that the study's folder lies in:", _fenced("sh", study["command"])]
     parts += [_fenced("yaml", study["recipe"]) if study["recipe"] else ""]
     return "\n\n".join(part for part in parts if part)
 
@@ -153,10 +156,14 @@ def _fenced(language: str, text: str) -> str:
 
 def _grid(grid: Grid) -> str:
     view = grid_view(grid)
-    rows = [[label, *("; ".join(filter(None, (best, one and f"one draw {one}"))) for one, best in cells)]
-            for label, cells in view.rows]  # fmt: skip
+    rows = [[label, *map(_cell, cells)] for label, cells in view.rows]
     parts = [f"### {escaped(view.title)}", table(["", *view.columns], rows), escaped(view.note)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _cell(cell: GridCell) -> str:
+    one = f"one draw {cell.single} {cell.draws}" if cell.single else ""
+    return "; ".join(filter(None, (f"{cell.best} {cell.interval}".strip(), one)))
 
 
 def _environment(environment: Mapping[str, Value], created: str) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import extra_missing, legible
 from mixmerge.report.check import studies_of, validate
+from mixmerge.report.grids import grid_view
 from mixmerge.report.panels import panels_of
 from mixmerge.report.svg import Svg
-from mixmerge.report.views import grid_view, study_views
+from mixmerge.report.views import study_views
 from mixmerge.report.wording import GLOSSARY
 
 if TYPE_CHECKING:

@@ -120,11 +120,17 @@ def objective_of(study: Study) -> Measure:
 
 def merges_of(study: Study, named: Iterable[str]) -> list[Merge]:
     """Those of the `named` merges, in the order of the report: winner, equal, plain, sources, base."""
-    sources = study["law"]["sources"]
+    sources = coloured(study)
     order = [WINNER, EQUAL, PLAIN, *sources, BASE]
     present = set(named)
     marks = {label: source_mark(index) for index, label in enumerate(sources)}
     return [Merge(name, TITLES.get(name, name), marks.get(name, f"m-{name}")) for name in order if name in present]
+
+
+def coloured(study: Study) -> list[str]:
+    """What has a colour: the places of a ratio, then the sources that stand with others at one of them."""
+    models = [model["label"] for model in study.get("models", []) if model["role"] == "source"]
+    return list(dict.fromkeys([*study["law"]["sources"], *models]))
 
 
 def source_mark(index: int) -> str:

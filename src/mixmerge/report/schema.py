@@ -137,7 +137,7 @@ class Verdict(TypedDict):
 
 
 class Model(TypedDict):
-    """A model that went in. label: its short name, for a source as in law.sources."""
+    """A model that went in. label: its short name, for a source as in law.sources or a part of it."""
 
     label: str
     path: str

@@ -19,10 +19,12 @@ from mixmerge.report.charts import (
 )
 from mixmerge.report.charts.parallel import axes_left_out
 from mixmerge.report.check import compared
+from mixmerge.report.legend import Entry, legend_of
 from mixmerge.report.reading import (
     COLOURS,
     Measure,
     Merge,
+    coloured,
     describe,
     groups_of,
     law_varied,
@@ -38,7 +40,7 @@ from mixmerge.report.reading import (
     varying,
     winner_of,
 )
-from mixmerge.report.schema import EQUAL, WINNER, Grid, Interval, Study, Trial
+from mixmerge.report.schema import EQUAL, WINNER, Interval, Study, Trial
 from mixmerge.report.svg import Svg, span
 
 WIDE, NARROW = 920.0, 360.0
@@ -136,6 +138,7 @@ class StudyView:
     also_drawn: str
     law: str
     law_varied: bool
+    legend: list[Entry]
     pruned: bool
     pair: bool
     triple: bool
@@ -149,6 +152,7 @@ class StudyView:
     explored: Drawing | None
     parallel: Drawing | None
     left_out: int
+    shares_of: str
     tradeoffs: list[Drawing]
     luck: Drawing | None
     spread: str
@@ -159,15 +163,14 @@ class StudyView:
     trial_measures: list[Measure]
     trial_parameters: list[str]
     trials: list[TrialRow]
-    merges: list[Merge]
     costs: list[tuple[str, str]]
 
 
 def study_views(studies: Sequence[Study]) -> list[StudyView]:
     """What the page shows of each study. A source keeps its colour through all of them."""
-    labels = list(dict.fromkeys(label for study in studies for label in study["law"]["sources"]))
+    labels = list(dict.fromkeys(label for study in studies for label in coloured(study)))
     return [
-        study_view(study, f"study-{index + 1}", [labels.index(label) for label in study["law"]["sources"]])
+        study_view(study, f"study-{index + 1}", [labels.index(label) for label in coloured(study)])
         for index, study in enumerate(studies)
     ]
 
@@ -194,6 +197,7 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         also_drawn=wording.also_drawn(study),
         law=wording.law_name(study),
         law_varied=law_varied(study),
+        legend=legend_of(study, pair=pair, places=bool(chart) and drawn),
         pruned=any(trial["state"] == "pruned" for trial in study["trials"]),
         pair=pair,
         triple=triple,
@@ -207,6 +211,7 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         explored=both_widths(lambda width: chart(study, width)) if chart and drawn else None,
         parallel=both_widths(lambda width: parallel_chart(study, width)) if threads else None,
         left_out=axes_left_out(study) if threads else 0,
+        shares_of=study["law"]["sources"][0] if sources == 2 and not single else "",
         tradeoffs=_tradeoffs(study),
         luck=both_widths(lambda width: luck_chart(study, width)),
         spread=wording.spread_sentence(study),
@@ -217,7 +222,6 @@ def study_view(study: Study, key: str, colours: Sequence[int]) -> StudyView:
         trial_measures=measures_of(study),
         trial_parameters=varying(study),
         trials=[_trial_row(study, trial) for trial in study["trials"]],
-        merges=merges_of(study, {*study["test"], *study.get("baselines", {})}),
         costs=cost_rows(study),
     )
 
@@ -365,33 +369,6 @@ def cost_rows(study: Study) -> list[tuple[str, str]]:
         share = costs["items_saved"] / (costs["items"] + costs["items_saved"])
         rows.append(("spared by racing", f"{costs['items_saved']:,} ({100 * share:.0f} %)"))
     return rows
-
-
-@dataclass(frozen=True, slots=True)
-class GridView:
-    """A grid's rows as text: per cell, (single draws, best of them on test), either empty."""
-
-    title: str
-    note: str
-    columns: list[str]
-    rows: list[tuple[str, list[tuple[str, str]]]]
-
-
-def grid_view(grid: Grid) -> GridView:
-    """A grid ready to show."""
-    measure = Measure("", "", grid.get("unit", "fraction"))
-    rows = []
-    for label, cells in zip(grid["rows"], grid["cells"], strict=True):
-        ready = []
-        for cell in cells:
-            single, best = cell["single"], cell["best"]
-            one = "" if single is None else f"{measure.number(single['mean'])} ± {_sd(measure, single['sd'])}"
-            one += f" ({wording.plural(single['n'], 'draw')})" if single is not None else ""
-            top = "" if best is None else f"{measure.show(best['mean'])} [{measure.number(best['low'])} to "
-            top += f"{measure.number(best['high'])}]" if best is not None else ""
-            ready.append((one, top))
-        rows.append((label, ready))
-    return GridView(grid["title"], grid.get("note", ""), list(grid["columns"]), rows)
 
 
 def _sd(measure: Measure, value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mixmerge.report.charts.marks import NARROW_BELOW, lying
 from mixmerge.report.reading import Measure, measures_of, merges_of
-from mixmerge.report.schema import Paired, Study
+from mixmerge.report.schema import WINNER, Paired, Study
 from mixmerge.report.svg import Scale, Svg, clipped, el, line, picture, span, text, ticks
 
 ROW, TITLE = 26.0, 34.0
@@ -67,7 +67,7 @@ def _block(
         words = f"{a.title} {'−' if narrow else 'minus'} {b.title.lower() if b.name != b.title else b.title}"
         numbers = f"{measure.delta(row['low'])} to {measure.delta(row['high'])}"
         tip = f"{words}\n{measure.title}: {measure.delta(row['difference'])} {measure.points}\n95 % interval {numbers}"
-        shown = f"− {b.title}" if narrow else words
+        shown = f"− {b.title}" if narrow and a.name == WINNER else words
         sure = "sure" if row["low"] > 0 or row["high"] < 0 else "unsure"
         parts.append(text(0, y + 4, clipped(shown, left - 10), "row"))
         mark = lying(y, scale, row["low"], row["difference"], row["high"], mark=f"{b.mark} {sure}", tip=tip)

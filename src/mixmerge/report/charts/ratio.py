@@ -52,6 +52,18 @@ def ratio_chart(study: Study, width: float) -> Svg:
     return picture(width, top + DENSITY + 62, label, *parts, class_="chart ratio-chart")
 
 
+def has_band(study: Study) -> bool:
+    """Whether the equal ratio is drawn with its interval."""
+    scores = _table(study).get(EQUAL, {})
+    known = (scores.get(measure.name) for measure in measures_of(study))
+    return any(score is not None and "low" in score and "high" in score for score in known)
+
+
+def _table(study: Study) -> Mapping[str, Mapping[str, Score]]:
+    """Where the lines come from: the validation split where merges were scored there, else the test split."""
+    return cast("Mapping[str, Mapping[str, Score]]", study.get("baselines") or study["test"])
+
+
 def _frame(width: float, tested: int) -> _Frame:
     narrow = width < NARROW_BELOW
     left, step = (36.0, 18.0) if narrow else (52.0, 38.0)
@@ -118,7 +130,7 @@ def _away(x: float, scale: Scale, value: float, *, mark: str, tip: str) -> Svg:
 
 def _baselines(study: Study, measure: Measure, frame: _Frame, scale: Scale) -> list[Svg]:
     """Lines of what was not drawn, from the validation split where it was scored there, else from test."""
-    table = cast("Mapping[str, Mapping[str, Score]]", study.get("baselines") or study["test"])
+    table = _table(study)
     where = "validation" if study.get("baselines") else "test"
     parts: list[Svg] = []
     for merge in merges_of(study, table.keys() - {WINNER}):
@@ -172,7 +184,9 @@ def _density(study: Study, frame: _Frame, top: float) -> list[Svg]:
         parts.append(path([point for point, y in zip(points, curve, strict=True) if y < cap], "law-line"))
         name = f"Beta({alpha[0]:g}, {alpha[1]:g})"
         won = next((trial["ratio"][0] for trial in study["trials"] if _won(study, trial) and trial["ratio"]), 0.0)
-        parts.append(text(share(0.5 if abs(won - 0.5) > 0.2 else 0.2), bottom - 26, name, "law-name", "middle"))
+        beside = abs(won - 0.5) < 0.3  # the winner's line would cross it in the middle
+        x, anchor = _beside_guide(frame, won) if beside else (share(0.5), "middle")
+        parts.append(text(x, bottom - 26, name, "law-name", anchor))
     for trial in study["trials"]:
         if trial["ratio"]:
             x = share(trial["ratio"][0])
@@ -221,12 +235,17 @@ def _guides(study: Study, frame: _Frame, top: float, bottom: float) -> list[Svg]
         if _won(study, trial) and trial["ratio"]:
             x = frame.share(trial["ratio"][0])
             words = f"winner λ = {trial['ratio'][0]:.3f}"
-            anchor = "end" if trial["ratio"][0] > 0.5 else "start"
+            beside, anchor = _beside_guide(frame, trial["ratio"][0])
             return [
                 line(x, top, x, bottom, "guide"),
-                text(x + (-7 if anchor == "end" else 7), bottom - DENSITY + 2, words, "guide-name", anchor),
+                text(beside, bottom - DENSITY + 2, words, "guide-name", anchor),
             ]
     return []
+
+
+def _beside_guide(frame: _Frame, won: float) -> tuple[float, str]:
+    """Where words begin or end beside the winner's line, on the side that has more room."""
+    return (frame.share(won) - 7, "end") if won > 0.5 else (frame.share(won) + 7, "start")
 
 
 def _won(study: Study, trial: Trial) -> bool:

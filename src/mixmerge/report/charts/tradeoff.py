@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from mixmerge.report.charts.labels import Box, Room, along, around
 from mixmerge.report.charts.marks import dot, grid_columns, grid_rows, interval_words, mixed, ranked
 from mixmerge.report.reading import (
     Measure,
@@ -22,6 +23,8 @@ from mixmerge.report.svg import Scale, Svg, clipped, el, path, picture, span, te
 MOST = 6
 """Pairs of tasks drawn; more would be a wall."""
 
+DOT, RING, DIAMOND = 5.5, 11.0, 6.5  # how far a mark reaches, with a little air
+
 
 def tradeoff_charts(study: Study, width: float) -> list[Svg]:
     """A drawing for each pair of tasks, the first `MOST`; none with a single task or before the first draw."""
@@ -38,15 +41,21 @@ def _chart(study: Study, across: Measure, up: Measure, width: float) -> Svg:
     x = Scale(*span([pair[0] for pair in means], least=across.least), left, width - 12)
     y = Scale(*span([pair[1] for pair in means], least=up.least), bottom, 26)
     parts = [*grid_columns(x, 26, bottom, across), *grid_rows(y, left, width - 12, up)]
-    parts.append(text(left - 38, 14, clipped(f"↑ {up.title}", width / 2), "title"))
+    title = clipped(f"↑ {up.title}", width / 2)
+    parts.append(text(left - 38, 14, title, "title"))
     parts.append(text(width - 12, height - 6, clipped(f"{across.title} →", width / 2), "title", "end"))
     best = front(scored, (across.goal, up.goal))
+    joined = [(x(scored[key][0]), y(scored[key][1])) for key in best]
     if len(best) > 1:
-        parts.append(path([(x(scored[key][0]), y(scored[key][1])) for key in best], "front"))
-    taken = [(x(a), y(b)) for a, b in scored.values()]
-    taken += [(x(a["mean"]), y(b["mean"])) for _, a, b in others]
+        parts.append(path(joined, "front"))
+    room = Room(Box(left, 2, width - 12, bottom), along(joined, 0.6))
+    room.taken.append(Box(left - 38, 0, left - 38 + 8 * len(title), 19, 3.0))
+    for number, pair in scored.items():
+        won = number == study["winner"]
+        room.taken.append(around((x(pair[0]), y(pair[1])), RING if won else DOT, 3.0 if won else 1.0))
+    room.taken += [around((x(a["mean"]), y(b["mean"])), DIAMOND, 2.0) for _, a, b in others]
     marks = [
-        _baseline(merge, (x(a["mean"]), y(b["mean"])), _words(merge, ((across, a), (up, b))), (left, width - 12), taken)
+        _baseline(merge, (x(a["mean"]), y(b["mean"])), _words(merge, ((across, a), (up, b))), room)
         for merge, a, b in others
     ]
     parts += [*_dots(study, scored, (x, y)), *marks]
@@ -70,27 +79,15 @@ def _others(study: Study, across: Measure, up: Measure) -> list[tuple[Merge, Sco
     return found
 
 
-def _baseline(
-    merge: Merge, at: tuple[float, float], tip: str, sides: tuple[float, float], taken: list[tuple[float, float]]
-) -> Svg:
-    """A diamond with its name where it hides the fewest dots."""
+def _baseline(merge: Merge, at: tuple[float, float], tip: str, room: Room) -> Svg:
+    """A diamond with its name where it hides the least."""
     x, y = at
     name = clipped(merge.title, 110)
-    width = len(name) * 7.3
-    places = [(x + 9, y + 4, "start"), (x - 9, y + 4, "end"), (x, y - 11, "middle"), (x, y + 20, "middle")]
-
-    def hidden(place: tuple[float, float, str]) -> float:
-        left = place[0] - {"start": 0.0, "middle": width / 2, "end": width}[place[2]]
-        covered = sum(left - 8 < px < left + width + 8 and place[1] - 20 < py < place[1] + 13 for px, py in taken)
-        return covered + (1000 if left < sides[0] or left + width > sides[1] else 0)
-
-    spot = min(places, key=hidden)
-    start = spot[0] - {"start": 0.0, "middle": width / 2, "end": width}[spot[2]]
-    taken += [(start + width * part / 4, spot[1] - 4) for part in range(5)]  # later names keep off this one
+    where = room.place(name, at)
     return el(
         "g",
         path([(x - 5, y), (x, y - 5), (x + 5, y), (x, y + 5)], "rhomb", closed=True),
-        text(spot[0], spot[1], name, "label halo", spot[2]),
+        text(where[0], where[1], name, "label halo", where[2]),
         class_=f"baseline {merge.mark}",
         data_tip=tip,
     )
