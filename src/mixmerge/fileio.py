@@ -51,6 +51,17 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)
 
 
+def hopeless(path: Path) -> str:
+    """Why nothing can ever be at a path: a name too long, a file where a folder is meant; empty where something can."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", "") or str(error)
+    return ""
+
+
 def mistyped(path: Path) -> str:
     """The way out where a path names nothing: the path beside it that is most alike; empty where there is none."""
     try:

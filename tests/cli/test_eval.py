@@ -95,6 +95,10 @@ def test_remarks(cli: Cli, called: dict[str, Any]) -> None:
     assert "note      m3_gsm8k: 3 prompts lost their beginning: the model's window is too small\n" in out
     assert "note      m3_gsm8k: 2 items without a verdict are left out\n" in out
     assert "b         exact_match   none                     0     12.3" in out
+    called["answer"] = found(result(shortened=1, unscored=1))
+    out = cli("eval", "model", "--suite", "m3").out
+    assert "note      m3_gsm8k: 1 prompt lost its beginning: the model's window is too small\n" in out
+    assert "note      m3_gsm8k: 1 item without a verdict is left out\n" in out
     assert cli("eval", "model", "--suite", "m3", "--quiet").err == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ SUMMARY: dict[str, Any] = {
     "trials": [{"number": 3, "ratio": [0.25, 0.75]}],
     "winner": 3,
     "law": {"sources": ["expert-a", "expert-b"]},
-    "command": "mixmerge merge recipe.yaml --ratio 0.25 -o OUT",
+    "command": "mixmerge export elsewhere OUT --trial 3",
 }
 
 
@@ -61,7 +62,7 @@ def test_explore(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "optimism  add: +2.0" in out
     assert "verdict   The winner is better than the equal ratio." in out
     assert "winner    draw 3: 0.25 expert-a, 0.75 expert-b" in out
-    assert "again     mixmerge merge recipe.yaml --ratio 0.25 -o OUT" in out
+    assert "again     mixmerge export study OUT --trial 3" in out
     assert out.endswith("report    study/report.html\n")
 
 
@@ -144,6 +145,16 @@ def test_a_study_said_in_the_recipe_alone(cli: Cli, place: Path, monkeypatch: py
     assert not (place / "study").exists()
 
 
+@pytest.mark.parametrize("typed", ["deep/er/st", "st/", "a study; rm x", "."])
+def test_the_winner_is_made_again_from_the_folder_as_it_was_typed(
+    typed: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_with(monkeypatch, "explore", SimpleNamespace(summary=SUMMARY))
+    out = cli("explore", "recipe.yaml", typed, "--tasks", "a").out
+    (again,) = [line for line in out.splitlines() if line.startswith("again ")]
+    assert shlex.split(again.removeprefix("again")) == ["mixmerge", "export", typed, "OUT", "--trial", "3"]
+
+
 def test_explore_without_a_winner(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = SUMMARY | {"test": {}, "spread": {}, "optimism": {}, "winner": None, "command": None}
     called_with(monkeypatch, "explore", SimpleNamespace(summary=nothing))
@@ -207,6 +218,7 @@ def test_stopped(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_export(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = called_with(monkeypatch, "export", [Path("out/a"), Path("out/b")])
+    monkeypatch.setattr("mixmerge.study.exporting.unproved", lambda folder, trial: None)
     code, out, _ = cli("export", "study", "out", "--trial", "4", "--push-to-hub", "me/model")
     assert (code, out) == (0, "out/a\nout/b\n")
     assert seen["words"] == ("study", "out")

@@ -31,6 +31,17 @@ def test_names(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_names_by_themselves_and_what_is_no_list(models: Path, tmp_path: Path) -> None:
+    words: Any = {"out": tmp_path / "out", "models": str(models), "tasks": "m3_gsm8k"}
+    alone = outline("headline", "lm-math-ties", **words)
+    assert (alone.request.cells, alone.request.models) == (("lm-math-ties",), (str(models),))
+    assert alone.request.tasks == ("m3_gsm8k",)
+    assert [cell.name for cell in alone.cells] == ["lm-math-ties"]
+    with pytest.raises(ReproduceError) as refused:
+        outline("headline", 3, out=tmp_path / "out", models={"lm": "x"}, tasks=1)  # type: ignore[arg-type]
+    assert [problem.place for problem in refused.value.problems] == ["cells", "models", "tasks"]
+
+
 def test_everything_at_once(models: Path, data: Path, tmp_path: Path) -> None:
     few, empty, out = tmp_path / "few", tmp_path / "no data", tmp_path / "out"
     shutil.copytree(models / "base", few / "Llama-2-13b-hf")

@@ -29,6 +29,7 @@ def test_the_demonstration(tmp_path, monkeypatch) -> None:
     page = json.loads((found.report.parent / "report.json").read_text())
     validate(page)
     assert [study["name"] for study in page["studies"]] == ["adder + sorter", "adder + sorter, after DARE"]
+    assert page["grids"][0]["columns"] == ["without M³", "with M³"]
     assert demo(tmp_path / "demo", draws=3).pairs[0].scores == pair.scores
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 
 import mixmerge
 from mixmerge import verify
+from mixmerge.cli import run
 from mixmerge.errors import OutputError, PlanError
-from mixmerge.study import Study, explore, export
+from mixmerge.study import Proving, Stage, Study, explore, export
 from mixmerge.study.card import study_section
+
+STOPPED = "not proved on test items: the study was stopped before its proof had ended"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,50 @@ def test_the_card_says_how_it_was_chosen(study, tmp_path) -> None:
     assert study.summary["verdict"]["sentence"] in card
     assert card.count("model.safetensors") >= 3
     verify(out)
+
+
+@pytest.fixture
+def exported(capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run `mixmerge export WORDS...`: its exit code and what it printed."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        return run(["export", *map(str, words), "--overwrite"]), *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("stopped_at", [Stage("proof", ""), Proving("equal", "test")])
+def test_a_choice_that_was_never_proved_says_so(tiny, tmp_path, exported, stopped_at) -> None:
+    """Stopped before the proof, and in it where only the winner itself was scored."""
+
+    def listen(event: object) -> None:
+        if event in (stopped_at, Stage("proof", str(folder))) and isinstance(event, type(stopped_at)):
+            raise KeyboardInterrupt
+
+    folder, out = tmp_path / "s", tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        explore(tiny.recipe, tiny.tasks, folder=folder, draws=2, threads=1, listeners=[listen])
+    winner = Study(folder).best["number"]
+    for more in ([], ["--trial", winner]):
+        code, shown, told = exported(folder, out, *more)
+        card = (out / "README.md").read_text()
+        assert (code, shown) == (0, f"{out}\n")
+        assert STOPPED in told
+        assert STOPPED in card
+        assert ("On test items, held out" in card) == isinstance(stopped_at, Proving)
+    assert exported(folder, tmp_path / "other", "--trial", 1 - winner)[2] == ""
+    assert exported(folder, out, "--quiet")[2] == ""
+    explore(tiny.recipe, tiny.tasks, folder=folder, draws=2, threads=1)
+    assert exported(folder, out)[2] == ""
+    assert "not proved" not in (out / "README.md").read_text()
+
+
+def test_a_score_of_ones_own_is_no_proof(tiny, tmp_path, exported) -> None:
+    explore(tiny.recipe, folder=tmp_path / "s", draws=1, threads=1, score=lambda model, tokenizer: 1.0)
+    said = "not proved on test items: a score of one's own has none"
+    assert said in exported(tmp_path / "s", tmp_path / "out")[2]
+    assert said in (tmp_path / "out/README.md").read_text()
 
 
 def test_another_trial_says_it_was_not_chosen(study, tmp_path) -> None:

@@ -3,6 +3,7 @@ all fail, two studies in one database, another function of the same name."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,15 @@ def test_tasks_may_have_any_name(tiny, tmp_path, name) -> None:
     validate(study.summary)
 
 
-def test_the_command_stands_in_a_shell(tiny, tmp_path) -> None:
+def test_the_command_stands_in_a_shell(tiny, tmp_path, monkeypatch) -> None:
     import shlex
 
     study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "a study; rm x", draws=1, threads=1)
     assert shlex.split(study.summary["command"] or "")[2] == "a study; rm x"
+    monkeypatch.chdir(study.folder)
+    assert Study(".").summary["command"] == study.summary["command"]
+    assert "in the folder that the study's folder lies in" in Path("report.md").read_text()
+    assert "in the folder that the study's folder lies in" in Path("report.html").read_text()
 
 
 def test_what_else_was_chosen_is_not_put_down_to_the_ratio(tiny, tmp_path: Path) -> None:
@@ -196,9 +201,9 @@ def test_a_single_draw_has_no_spread(tiny, tmp_path) -> None:
     from mixmerge.cli.study_text import study_text
 
     study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
-    assert "(the only draw, on validation)" in study_text(study.summary)
+    assert "(the only draw, on validation)" in study_text(study.summary, str(study.folder))
     reports = [(tmp_path / "s" / f"report.{kind}").read_text() for kind in ("md", "html")]
-    for shown in (study_text(study.summary), *reports):
+    for shown in (study_text(study.summary, str(study.folder)), *reports):
         assert "± 0" not in shown
         assert "mean ± sd" not in shown
 
@@ -219,6 +224,31 @@ def test_damaged_scores_are_told_with_their_line(tiny, tmp_path, name, line) -> 
     assert (again["test"], again["verdict"]) == (before["test"], before["verdict"])
 
 
+def test_a_study_file_that_lacks_a_key_is_told_with_it(tiny, tmp_path, capsys) -> None:
+    from mixmerge.cli import run
+
+    folder = tmp_path / "s"
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=folder, draws=1, threads=1)
+    file, (task,) = folder / "study.json", study.identity["tasks"]
+    whole = json.loads(file.read_text())
+    free = {"validation_fraction", "objective", "race", "compute", "backend", "serve", "limit"}  # not needed to read it
+    keys = [key for key in whole if key not in free]
+    damaged = [({k: v for k, v in whole.items() if k != key}, f"no key {key!r}") for key in keys]
+    damaged += [(whole | {"tasks": {task: {"metric": "accuracy"}}}, f"no key 'weight' in task {task!r}")]
+    damaged += [(whole | {"tasks": 5}, "tasks is 5"), (whole | {"groups": "model"}, "groups is model")]
+    for content, told in damaged:
+        file.write_text(json.dumps(content))
+        assert run(["export", str(folder), str(tmp_path / "out")]) == 2
+        said = capsys.readouterr().err
+        assert told in said
+        assert str(folder) in said
+        with pytest.raises(OutputError):
+            explore(tiny.recipe, tiny.tasks[:1], folder=folder, draws=1, threads=1)
+    assert len(damaged) == 21 + 3
+    file.write_text(json.dumps(whole))
+    assert run(["export", str(folder), str(tmp_path / "out"), "--quiet"]) == 0
+
+
 def test_a_damaged_journal_is_told(tiny, tmp_path) -> None:
     study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
     path = tmp_path / "s" / "journal.log"
@@ -228,3 +258,49 @@ def test_a_damaged_journal_is_told(tiny, tmp_path) -> None:
         explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, threads=1)
     with pytest.raises(OutputError, match="journal of a study can be read"):
         _ = Study(study.folder).trials
+
+
+def _in_slices(*slices: tuple[Path, Path]) -> str:
+    part = "  - sources: [{{model: '{}', layer_range: [{}, {}]}}, {{model: '{}', layer_range: [{}, {}]}}]\n"
+    lines = [part.format(a, n, n + 1, b, n, n + 1) for n, (a, b) in enumerate(slices)]
+    return "merge_method: linear\nmixup: {alpha: 0.5}\nslices:\n" + "".join(lines)
+
+
+def test_every_model_of_slices_is_a_parent(tiny, tmp_path: Path) -> None:
+    from mixmerge.cli.study_text import study_text
+
+    recipe = _in_slices((tiny.a, tiny.b), (tiny.b, tiny.c))
+    study = explore(recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, threads=1)
+    summary = study.summary
+    validate(summary)
+    assert summary["law"]["sources"] == ["a or b", "b or c"]
+    assert [(model["label"], model["role"]) for model in summary["models"]] == [(n, "source") for n in "abc"]
+    assert [model["path"] for model in summary["models"]] == [str(tiny.a), str(tiny.b), str(tiny.c)]
+    for table in (summary["test"], summary["baselines"]):
+        assert {"equal", "a", "b", "c"} <= set(table)
+    assert {row["b"] for row in summary["paired"]} >= {"a", "b", "c"}
+    best = study.best
+    assert f"{best['ratio a or b']:g} a or b, {best['ratio b or c']:g} b or c" in study_text(summary, "s")
+    page, markdown = ((study.folder / f"report.{kind}").read_text() for kind in ("html", "md"))
+    rows = [line.split("|")[1].strip() for line in markdown.splitlines() if line.startswith("|")]
+    assert [row for row in rows if row in ("a", "b", "c")] == ["a", "b", "c"]
+    assert "λ, a or b" in page
+    again = explore(recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=3, threads=1)
+    assert len(again.trials) == 3
+
+
+def test_a_model_may_stand_at_both_places(tiny, tmp_path: Path) -> None:
+    recipe = _in_slices((tiny.a, tiny.a)).replace("[0, 1]}]", "[1, 2]}]")
+    study = explore(recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=2, threads=1)
+    validate(study.summary)
+    assert study.summary["law"]["sources"] == ["a (1)", "a (2)"]
+    assert [model["label"] for model in study.summary["models"]] == ["a"]
+    assert "a" in study.summary["test"]
+
+
+def test_the_models_of_a_plain_recipe_are_told_as_before(tiny, tmp_path: Path) -> None:
+    study = explore(tiny.recipe, tiny.tasks[:1], folder=tmp_path / "s", draws=1, threads=1)
+    assert study.identity["sources"] == ["a", "b"]
+    proved = {"equal": "equal", "plain": "plain", "base": "base", "a": "source-1", "b": "source-2"}
+    assert study.identity["baselines"] == proved
+    assert [model["label"] for model in study.identity["models"]] == ["a", "b", "base"]

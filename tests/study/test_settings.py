@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,21 @@ def test_keywords_win_over_the_section_and_that_over_defaults() -> None:
     assert settle(None, None, {}) == Settings()
     with pytest.raises(TypeError, match="drawz"):
         settle(None, None, {"drawz": 3})  # type: ignore[typeddict-unknown-key]
+
+
+def test_a_name_by_itself_is_one_name() -> None:
+    lists = ("test_tasks", "ood", "attacks", "attack_tasks")
+    asked = settle(None, Path("a.jsonl"), dict.fromkeys(lists, "b.jsonl"))  # type: ignore[misc, typeddict-item]
+    assert asked.tasks == ("a.jsonl",)
+    assert {getattr(asked, name) for name in lists} == {("b.jsonl",)}
+    assert settle(None, "a.jsonl", {}).tasks == ("a.jsonl",)
+
+
+def test_what_is_no_list_is_told_at_once() -> None:
+    wrong: Any = {"ood": {"a": 1}, "attacks": 3, "attack_seeds": 7}
+    with pytest.raises(PlanError) as refused:
+        settle(None, 5, wrong)  # type: ignore[arg-type]
+    assert [problem.place for problem in refused.value.problems] == ["tasks", "ood", "attacks", "attack_seeds"]
 
 
 @pytest.mark.parametrize(

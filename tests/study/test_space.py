@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mixmerge.errors import PlanError, RecipeError
@@ -64,6 +66,16 @@ def test_what_may_not_vary_is_told_at_once() -> None:
     assert "the recipe uses density" in text
     assert "[0.9, 0.1]" in text
     assert "did you mean 'ties'?" in text
+
+
+def test_a_method_by_itself_is_one_and_what_is_no_list_is_told() -> None:
+    recipe = parse_recipe(TIES)
+    assert parse_vary({"method": "linear"}, recipe) == {"method": ("linear",)}
+    wrong: Any = {"alpha": 0.5, "density": {"low": 0.1}, "method": 3}
+    with pytest.raises(RecipeError) as caught:
+        parse_vary(wrong, recipe)
+    found = [(problem.place, problem.value) for problem in caught.value.problems]
+    assert found == [("vary.alpha", "[0.5]"), ("vary.density", "[{'low': 0.1}]"), ("vary.method", "3")]
 
 
 def test_varied_values_reach_the_recipe() -> None:

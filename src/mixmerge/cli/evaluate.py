@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ def _specs(suite: str | None, tasks: list[str], more: list[str]) -> list[str]:
     if more and not tasks:
         cure = "say the tasks after --tasks"
         raise UsageError(Problem("eval takes one word: MODEL", " ".join(more), COMMAND_LINE, cure))
-    models = [word for word in more if (Path(word) / "config.json").is_file()]
+    models = [word for word in more if os.path.isfile(Path(word) / "config.json")]
     if models:
         cure = "score each by itself, with an --out of its own"
         raise UsageError(Problem("eval scores one model", " ".join(models), COMMAND_LINE, cure))

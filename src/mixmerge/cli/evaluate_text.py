@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mixmerge.cli.tables import table
+from mixmerge.evaluation.results import shortened_note, unscored_note
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.results import Evaluation, TaskResult
@@ -44,6 +45,6 @@ def _data(found: Evaluation) -> Iterator[str]:
 
 def _remarks(task: TaskResult) -> Iterator[str]:
     if task.shortened:
-        yield f"note      {task.name}: {task.shortened} prompts lost their beginning: the model's window is too small"
+        yield f"note      {task.name}: {shortened_note(task.shortened)}"
     if task.unscored:
-        yield f"note      {task.name}: {task.unscored} items without a verdict are left out"
+        yield f"note      {task.name}: {unscored_note(task.unscored)}"

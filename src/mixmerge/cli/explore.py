@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -60,7 +61,7 @@ def explore(
         raise StoppedError("every draw that ended is kept; the same command goes on") from None
     from mixmerge.cli.study_text import study_text
 
-    print(legible(study_text(done.summary)))
+    print(legible(study_text(done.summary, study_dir)))
     print(legible(f"report    {Path(study_dir) / 'report.html'}"))
 
 
@@ -112,6 +113,10 @@ def export(
         )  # fmt: skip
     for folder in folders:
         print(legible(str(folder)))
+    from mixmerge.study.exporting import unproved
+
+    if not quiet and (said := unproved(study_dir, trial)):
+        print(f"note: {said}", file=sys.stderr)
 
 
 def demo(

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from mixmerge.cli.tables import table
 from mixmerge.cli.terminal import width
+from mixmerge.study.summary import export_command
 
 if TYPE_CHECKING:
     from mixmerge.study import Demo, PairResult, TwoByTwo
 
 
-def study_text(summary: Mapping[str, Any]) -> str:
+def study_text(summary: Mapping[str, Any], folder: str) -> str:
     """The result of one study: its test table, spread, optimism, verdict, and how to rebuild the winner.
 
-    summary: the content of report.json (docs/report-schema.md).
+    summary: the content of report.json (docs/report-schema.md). folder: of the study, as the person typed it.
     """
     verdict = _wrapped("verdict   ", summary["verdict"]["sentence"])
     lines = [*_test_table(summary["test"]), *_robustness(summary), *_spread(summary), verdict]
@@ -28,8 +29,8 @@ def study_text(summary: Mapping[str, Any]) -> str:
         lines.append(f"winner    draw {winner['number']}: {ratio}")
     elif winner is not None:
         lines.append(f"winner    draw {winner['number']}")
-    if summary["command"]:
-        lines.append(f"again     {summary['command']}")
+    if winner is not None:
+        lines.append(f"again     {export_command(folder, winner['number'])}")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ PACKAGES: Final = (
 
 def evaluate(
     model: str | Path,
-    tasks: Sequence[str | Path] = ("m3",),
+    tasks: str | Path | Sequence[str | Path] = "m3",
     *,
     prompt: Style | None = None,
     data_dir: str | Path | None = None,
@@ -54,13 +54,13 @@ def evaluate(
     """Scores of a model on tasks, with 95 % intervals, every answer, and where the data came from.
 
     model: folder, hub id, or either with `+adapter`; safetensors only, and no code of a model is run. tasks: a suite
-    (`m3`), tasks of one (`m3_gsm8k`), JSONL files, folders with lm-eval YAML, names lm-eval knows. prompt: style of the
-    suite's prompts; None: the tokenizer's chat template, or `alpaca` where it has none. data_dir: plain files of the
-    suite's data; None: installed packages and the hub. limit: items of each task, the first ones, >= 1. compute: dtype;
-    None: float32 on a CPU, else the model's. batch_size: answers at once, >= 1. allow_code_execution: whether programs
-    the model writes are run, confined. allow_code: whether task folders may bring Python code. judge: who compares
-    answers. workers: programs or requests to a judge at once. out: a JSON file for the result; overwrite: also where it
-    exists.
+    (`m3`), tasks of one (`m3_gsm8k`), JSONL files, folders with lm-eval YAML, names lm-eval knows; one, or a list.
+    prompt: style of the suite's prompts; None: the tokenizer's chat template, or `alpaca` where it has none. data_dir:
+    plain files of the suite's data; None: installed packages and the hub. limit: items of each task, the first ones, >=
+    1. compute: dtype; None: float32 on a CPU, else the model's. batch_size: answers at once, >= 1.
+    allow_code_execution: whether programs the model writes are run, confined. allow_code: whether task folders may
+    bring Python code. judge: who compares answers. workers: programs or requests to a judge at once. out: a JSON file
+    for the result; overwrite: also where it exists.
 
     A task of a suite that needs what is not allowed is skipped where the suite is named, refused where it is named
     itself. Raises TaskError, CheckpointError, PlanError, LiveModelError, OutputError with all that is wrong (TaskError
@@ -70,7 +70,7 @@ def evaluate(
     folder = None if data_dir is None else Path(data_dir).expanduser()
     words = Words(prompt, limit, batch_size, workers, device, compute, None if out is None else Path(out), overwrite)
     settings = Settings(data_dir=folder, limit=limit, resources=resources)
-    ready = prepared(str(model), [str(task) for task in tasks], words, settings, allow_code, listeners)
+    ready = prepared(str(model), tasks, words, settings, allow_code, listeners)
     with ready.model.folder(lambda text: _tell(listeners, Note(text))) as place:
         style, entries = ready.style, ready.entries
         if not ready.model.is_whole:  # what is wrong with the tasks was told before its weights came

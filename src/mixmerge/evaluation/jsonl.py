@@ -52,7 +52,7 @@ def _content(path: Path, problems: Problems) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        cure = "check its permissions" if path.exists() else fileio.mistyped(path) or "check the path"
+        cure = "check its permissions" if fileio.exists(path) else fileio.mistyped(path) or "check the path"
         problems.add("a task file can be read", error.strerror or str(error), str(path), cure)
         return b""
     if len(data) > MAX_BYTES:

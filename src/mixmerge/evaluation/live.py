@@ -159,7 +159,11 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _tokenizer(transformers: Any, folder: Path) -> Any:
-    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    """transformers warns once that a long text will fail in the model. Here it will not: what does not fit is shortened
+    or refused, and that is told."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    return tokenizer
 
 
 def _check_complete(folder: Path, missing: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from mixmerge.errors import nearest
 from mixmerge.evaluation import lm_eval_tasks, suite
 from mixmerge.evaluation.jsonl import read_items
+from mixmerge.evaluation.lists import names
 from mixmerge.evaluation.problems import Problems, TaskError
 from mixmerge.evaluation.suite.opening import Settings, open_tasks
 from mixmerge.evaluation.tasks import AnyTask, Task
@@ -29,7 +31,7 @@ def load_task(path: str | Path, *, weight: float = 1.0) -> Task:
 
 
 def load_tasks(
-    specs: Sequence[str | Path],
+    specs: str | Path | Sequence[str | Path],
     weights: Mapping[str, float] | None = None,
     *,
     allow_code: bool = False,
@@ -38,21 +40,21 @@ def load_tasks(
 ) -> tuple[AnyTask, ...]:
     """Tasks in the order named.
 
-    specs: tasks of a suite (`m3_gsm8k`, or `m3` for all of them); JSONL files; folders with lm-eval YAML tasks; names
-    lm-eval knows. A suite's names win, then a path that exists. Files named NAME.validation.jsonl and NAME.test.jsonl
-    are the two sets of one task NAME. weights: by task name (a group's by the group's), > 0, default 1. allow_code:
-    whether folders may bring Python code. divided: whether tasks are to be divided into sets; without, one of two sets
-    is a task too. asked: how tasks of a suite are asked; None: as the environment says.
+    specs: one, or a list: tasks of a suite (`m3_gsm8k`, or `m3` for all of them); JSONL files; folders with lm-eval
+    YAML tasks; names lm-eval knows. A suite's names win, then a path that exists. Files named NAME.validation.jsonl and
+    NAME.test.jsonl are the two sets of one task NAME. weights: by task name (a group's by the group's), > 0, default 1.
+    allow_code: whether folders may bring Python code. divided: whether tasks are to be divided into sets; without, one
+    of two sets is a task too. asked: how tasks of a suite are asked; None: as the environment says.
 
     Raises TaskError with all problems, MissingExtraError where lm-eval is needed and absent.
     """
     given = {} if weights is None else dict(weights)
-    problems = Problems()
+    specs, problems = names(specs, "tasks"), Problems()
     files = [Path(spec) for spec in specs if is_file(spec)]
     tasks: list[AnyTask] = []
     seen: set[Path] = set()
     for spec in specs:
-        if Path(spec).suffix in YAML and Path(spec).is_file():
+        if Path(spec).suffix in YAML and os.path.isfile(spec):
             rule, cure = "tasks of lm-eval are named by the folder they are in", f"name {Path(spec).parent}"
             problems.add(rule, "a file", str(spec), cure)
         elif not is_file(spec):
@@ -68,7 +70,7 @@ def load_tasks(
 
 def is_file(spec: str | Path) -> bool:
     """Whether a name is that of a file of items, there or not; it may be anything else."""
-    return Path(spec).is_file() or str(spec).endswith(SUFFIX)
+    return os.path.isfile(spec) or str(spec).endswith(SUFFIX)
 
 
 def _name(file: Path) -> str:
@@ -111,10 +113,10 @@ def _of_lm_eval(
         if found := suite.named(spec):
             opened = open_tasks(found, asked or Settings.from_environment(), weight=weight / len(found))
             return [one.task for one in opened]
-        if suite.is_meant(spec) and not Path(spec).exists():
+        if suite.is_meant(spec) and not os.path.exists(spec):
             problems.add("a suite has the tasks its table names", repr(spec), "tasks", nearest(spec, suite.names()))
             return []
-        if Path(spec).is_dir():
+        if os.path.isdir(spec):
             return list(lm_eval_tasks.in_folder(Path(spec), weight, allow_code=allow_code))
         return list(lm_eval_tasks.by_name(spec, weight))
     except TaskError as error:

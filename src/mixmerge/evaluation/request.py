@@ -14,6 +14,7 @@ from typing import Any, Final, final
 from mixmerge.errors import Problem
 from mixmerge.evaluation import suite
 from mixmerge.evaluation.devices import device_problems
+from mixmerge.evaluation.lists import names
 from mixmerge.evaluation.loading import is_file, load_tasks
 from mixmerge.evaluation.named_model import NamedModel, find_model
 from mixmerge.evaluation.problems import LiveModelError, Refusals, TaskError
@@ -83,14 +84,14 @@ class Prepared:
 
 
 def prepared(
-    model: str, specs: Sequence[str], words: Words, settings: Settings, allow_code: bool, listeners: Sequence[Listener]
+    model: str, specs: object, words: Words, settings: Settings, allow_code: bool, listeners: Sequence[Listener]
 ) -> Prepared:  # fmt: skip
-    """Everything but the weights; what is left out is told. Raises all that is wrong; but data that may have to be
-    fetched are looked at only where nothing else is."""
+    """Everything but the weights; what is left out is told. specs: tasks as the person gave them. Raises all that is
+    wrong; but data that may have to be fetched are looked at only where nothing else is."""
     refused = Refusals()
     words.look_over(refused)
     found = refused.of(lambda: find_model(model))
-    chosen, skipped = refused.of(lambda: _chosen(specs, settings.resources)) or ([], [])
+    chosen, skipped = refused.of(lambda: _chosen(names(specs, "tasks"), settings.resources)) or ([], [])
     for one in skipped:
         for listener in listeners:
             listener(Note(f"{one.name} is skipped: {one.why}; {one.cure}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,17 +114,30 @@ class Evaluation:
             raise OutputError(Problem("the results can be written", str(error), str(path), "choose --out")) from error
 
 
+def shortened_note(count: int) -> str:
+    """What is told of prompts that were shortened, where some were."""
+    words = "1 prompt lost its beginning" if count == 1 else f"{count} prompts lost their beginning"
+    return f"{words}: the model's window is too small"
+
+
+def unscored_note(count: int) -> str:
+    """What is told of items without a score, where there are some."""
+    return "1 item without a verdict is left out" if count == 1 else f"{count} items without a verdict are left out"
+
+
 _FIRST: Final = ("model", "commit", "parameters", "prompt", "limit", "device", "compute", "batch_size")
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:
     """Refuse a place where results cannot be written, before there are any. Raises OutputError."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(Problem("results are written into a file", "a folder", str(path), "add a file name"))
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):
         cure = "make the folder first"
         raise OutputError(Problem("the folder of the results exists", "no such folder", str(path.parent), cure))
-    if path.exists() and not overwrite:
+    if why := fileio.hopeless(path):
+        raise OutputError(Problem("the results can be written", why, str(path), "choose another --out"))
+    if fileio.exists(path) and not overwrite:
         cure = "name another file, or say --overwrite"
         raise OutputError(Problem("results do not replace a file", "it exists", str(path), cure))
 

@@ -159,21 +159,18 @@ class Plan:
         return viewed(self.steps)
 
     @property
-    def source_labels(self) -> tuple[str, ...]:
-        """The sources as the recipe names them, in the order of ratios and weights.
-
-        Where slices take other models at one place, it is all of them, as `a or b`.
-        """
-        places: dict[int, dict[str, None]] = {}
+    def source_places(self) -> tuple[tuple[int, ...], ...]:
+        """The models at each place of ratios and weights, by number: one, or several where slices take others there."""
+        places: dict[int, dict[int, None]] = {}
         for step in self.steps:
             for place, item in enumerate(step.inputs if step.method is not None else ()):
-                places.setdefault(place, {})[self.models[item.model].label] = None
-        return tuple(" or ".join(labels) for labels in places.values())
+                places.setdefault(place, {})[item.model] = None
+        return tuple(map(tuple, places.values()))
 
     @property
-    def sources(self) -> tuple[Input, ...]:
-        """The inputs of the first merged tensor: which models are the sources."""
-        return next((step.inputs for step in self.steps if step.method is not None), ())
+    def source_labels(self) -> tuple[str, ...]:
+        """The sources as the recipe names them, in the order of ratios and weights; several at a place as `a or b`."""
+        return tuple(" or ".join(self.models[model].label for model in place) for place in self.source_places)
 
     def close(self) -> None:
         """Close the files of all models."""

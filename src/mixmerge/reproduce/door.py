@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from mixmerge.evaluation.judging.judge import Judge
+from mixmerge.evaluation.lists import lists
 from mixmerge.evaluation.live import Compute
 from mixmerge.reproduce.events import Listener
 from mixmerge.reproduce.problems import ReproduceError
@@ -19,9 +20,9 @@ from mixmerge.reproduce.summary import Summary, summary
 class Options(TypedDict, total=False):
     """Keywords of `reproduce`, explained there."""
 
-    models: Sequence[str | Path]
+    models: str | Path | Sequence[str | Path]
     data_dir: str | Path | None
-    tasks: Sequence[str]
+    tasks: str | Sequence[str]
     draws: int
     seed: int
     limit: int | None
@@ -36,7 +37,7 @@ class Options(TypedDict, total=False):
     keep_models: bool
 
 
-def outline(table: str, cells: Sequence[str] = (), *, out: str | Path, **options: Unpack[Options]) -> Prepared:
+def outline(table: str, cells: str | Sequence[str] = (), *, out: str | Path, **options: Unpack[Options]) -> Prepared:
     """What `reproduce` would do, with its problems; asks no network, writes nothing. Arguments as there.
 
     Raises ReproduceError where there is no such table or cell; every other problem is in what it returns.
@@ -46,7 +47,7 @@ def outline(table: str, cells: Sequence[str] = (), *, out: str | Path, **options
 
 def reproduce(
     table: str,
-    cells: Sequence[str] = (),
+    cells: str | Sequence[str] = (),
     *,
     out: str | Path,
     listeners: Sequence[Listener] = (),
@@ -54,14 +55,14 @@ def reproduce(
 ) -> Summary:
     """Make the merges of a table of the paper, score them, and put the published numbers beside.
 
-    table: of `TABLES`. cells: of that table by name; none: all. out: a folder, new or of an earlier run of the same
-    table, models, seed, draws and limit, which then goes on: what is known is not measured again. models: a folder that
-    holds one for each role (base, lm, math, code) or `role=NAME` with a folder or hub id; none: the hub's. data_dir:
-    plain files of the suite's data; None: installed packages and the hub. tasks: only these measures. draws: 1, as the
-    paper; more: the best of so many, chosen on half of the items. seed: of ratios and masks, >= 0. limit: items of each
-    task, the first ones; scores are then not the paper's. device, compute, batch_size, workers, judge: as `evaluate`.
-    allow_code_execution: run programs that models write, confined. memory (bytes), threads: of merging. keep_models:
-    do not delete merges that are scored.
+    table: of `TABLES`. cells: of that table by name, one or a list; none: all. out: a folder, new or of an earlier run
+    of the same table, models, seed, draws and limit, which then goes on: what is known is not measured again. models: a
+    folder that holds one for each role (base, lm, math, code) or `role=NAME` with a folder or hub id, one or a list;
+    none: the hub's. data_dir: plain files of the suite's data; None: installed packages and the hub. tasks: only these
+    measures, one or a list. draws: 1, as the paper; more: the best of so many, chosen on half of the items. seed: of
+    ratios and masks, >= 0. limit: items of each task, the first ones; scores are then not the paper's. device, compute,
+    batch_size, workers, judge: as `evaluate`. allow_code_execution: run programs that models write, confined. memory
+    (bytes), threads: of merging. keep_models: do not delete merges that are scored.
 
     What needs a permission or a judge that is not given is left out, and the report says so. Raises ReproduceError,
     before anything is written, with everything that is wrong; later what merging and scoring raise: what was measured
@@ -74,14 +75,14 @@ def reproduce(
     return summary(ready)
 
 
-def _request(table: str, cells: Sequence[str], out: str | Path, options: Options) -> Request:
+def _request(table: str, cells: str | Sequence[str], out: str | Path, options: Options) -> Request:
     values: dict[str, Any] = dict(options)
     values["execute"] = values.pop("allow_code_execution", False)
     unknown = set(values) - {field.name for field in fields(Request)}
     if unknown:
         raise TypeError(f"reproduce has no keyword {', '.join(sorted(unknown))}")
-    values["models"] = tuple(str(word) for word in values.get("models", ()))
-    values["tasks"] = tuple(values.get("tasks", ()))
+    given = {"cells": cells, "models": values.get("models", ()), "tasks": values.get("tasks", ())}
+    values |= lists(given, error=ReproduceError)
     if values.get("data_dir") is not None:
         values["data_dir"] = Path(values["data_dir"]).expanduser()
-    return Request(table=table, cells=tuple(cells), out=Path(out).expanduser(), **values)
+    return Request(table=table, out=Path(out).expanduser(), **values)

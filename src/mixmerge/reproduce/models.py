@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def named(words: Sequence[str], needed: Collection[str], problems: list[Problem]
         role, sign, name = word.partition("=")
         if sign and role in MODELS and name:
             said[role] = name
-        elif Path(word).expanduser().is_dir():
+        elif os.path.isdir(Path(word).expanduser()):
             folders.append(Path(word).expanduser())
         else:
             problems.append(_unknown(word))
@@ -36,7 +37,7 @@ def named(words: Sequence[str], needed: Collection[str], problems: list[Problem]
 def _one(role: str, said: Mapping[str, str], folders: Sequence[Path], problems: list[Problem]) -> str | None:
     if role in said:
         name = said[role]
-        if _looks_local(name) and not Path(name).expanduser().is_dir():
+        if _looks_local(name) and not os.path.isdir(Path(name).expanduser()):
             cure = "give a folder with safetensors files, or a hub id as owner/name"
             problems.append(Problem(f"the model {role!r} is there", "no such folder", f"{SAID} {role}={name}", cure))
         return name

@@ -84,7 +84,7 @@ def print_recipes(table: str, folder: str | Path, *, models: Mapping[str, str] =
         for cell in grid.TABLES[table].cells
         for arm in ARMS
     }
-    there = [path for path in texts if path.exists()]
+    there = [path for path in texts if fileio.exists(path)]
     if there:
         cure = "name another folder, or move it away"
         raise OutputError([Problem("recipes do not replace a file", "it exists", str(path), cure) for path in there])
@@ -93,5 +93,6 @@ def print_recipes(table: str, folder: str | Path, *, models: Mapping[str, str] =
         for path, text in texts.items():
             fileio.atomic_write(path, text.encode())
     except OSError as error:
-        raise OutputError(Problem("recipes can be written", str(error), str(place), "name another folder")) from error
+        why = error.strerror or str(error)
+        raise OutputError(Problem("recipes can be written", why, str(place), "name another folder")) from error
     return list(texts)

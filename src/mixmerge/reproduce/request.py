@@ -5,6 +5,7 @@ All problems are told at once, before anything is written. It reads names, folde
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def _identity(request: Request) -> dict[str, Any]:
     """What a run goes on with. Models as they were named: other cells may need more of them."""
     return {
         "table": request.table, "seed": request.seed, "draws": request.draws, "limit": request.limit,
-        "models": [str(Path(word).absolute()) if Path(word).is_dir() else word for word in request.models],
+        "models": [str(Path(word).absolute()) if os.path.isdir(word) else word for word in request.models],
     }  # fmt: skip
 
 
@@ -235,7 +236,7 @@ def _far_problems(jobs: Sequence[Job], found: Mapping[str, str], request: Reques
 
 
 def _all_here(cell: Cell, found: Mapping[str, str]) -> bool:
-    return all(Path(found[role]).expanduser().is_dir() for role in cell.merge.roles)
+    return all(os.path.isdir(Path(found[role]).expanduser()) for role in cell.merge.roles)
 
 
 def _cost(cell: Cell, arm: Arm, found: Mapping[str, str], request: Request) -> Cost:

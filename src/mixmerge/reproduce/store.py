@@ -40,6 +40,8 @@ class Store:
     def problems(self, identity: Mapping[str, Any]) -> list[Problem]:
         """What is in the way of this run. identity: what it is a run of, plain values."""
         place = str(self.folder)
+        if why := fileio.hopeless(self.folder):
+            return [Problem("the output folder can be made", why, place, "choose another --out")]
         if self.folder.exists() and not self.folder.is_dir():
             return [Problem("a run is kept in a folder", "a file of that name", place, "choose another --out")]
         if not self.folder.is_dir() or all(_TORN.fullmatch(path.name) for path in self.folder.iterdir()):
@@ -107,6 +109,8 @@ class Store:
 
     def _read(self, path: Path) -> Record | None:
         """None where there is no such file. Raises OutputError where it is not ours."""
+        if fileio.hopeless(self.folder):
+            return None
         try:
             found = json.loads(path.read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError):

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from mixmerge.evaluation.numbers import Estimate, paired_difference
+from mixmerge.evaluation.results import shortened_note, unscored_note
 from mixmerge.reproduce.grid import ALPHA, ARM_WORDS, ARMS, MEASURES, NOT_STATED, PAIRS, Arm, Cell
 from mixmerge.reproduce.published import MARK, SOURCE, STRESSTEST, Published
 from mixmerge.reproduce.request import Prepared
@@ -228,9 +229,9 @@ def _row_notes(measure: str, found: Mapping[str, Any] | None, known: Mapping[Arm
     if found is None:
         return
     if found.get("unscored"):
-        yield f"{found['unscored']} items without a verdict are left out"
+        yield unscored_note(found["unscored"])
     if found.get("shortened"):
-        yield f"{found['shortened']} prompts lost their beginning: the model's window is too small"
+        yield shortened_note(found["shortened"])
     yield from (
         f"that file is {source['stand_in']}, in place of the task's own data"
         for source in found["data"]

@@ -10,7 +10,7 @@ from mixmerge.report.markdown import escaped
 from mixmerge.report.schema import WINNER
 from mixmerge.study.items import trial_name
 from mixmerge.study.storage import Recorded
-from mixmerge.study.summary import OBJECTIVE, Records, estimates_of, summary, tables
+from mixmerge.study.summary import OBJECTIVE, Records, estimates_of, not_proved, summary, tables
 
 
 def study_section(records: Records, trial: Recorded, hashes: Mapping[str, Mapping[str, str]]) -> str:
@@ -40,10 +40,9 @@ def _validation(records: Records, trial: Recorded, *, chosen: bool) -> str:
 
 def _proof(records: Records) -> list[str]:
     table = tables(records, "test")
-    if not table:
-        return []
     named = {"this model" if label == WINNER else label: row for label, row in table.items()}
-    return [_table("On test items, held out", named), escaped(summary(records)["verdict"]["sentence"])]
+    shown = [_table("On test items, held out", named)] if WINNER in table else []
+    return [*shown, escaped(not_proved(records, table) or summary(records)["verdict"]["sentence"])]
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:

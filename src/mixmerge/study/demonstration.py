@@ -6,6 +6,7 @@ items and proves on test items; a second one does the same after DARE. Whatever 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -59,9 +60,9 @@ class PairResult:
 class TwoByTwo:
     """One cell of the paper's table.
 
-    single: mean and sd over draws taken one at a time, on validation items; None without M3, which draws nothing.
+    single: mean and sd over draws taken one at a time, on validation items; None without M³, which draws nothing.
     drawn: how many of them were scored.
-    chosen: on test items, the best of the draws on validation items, or the one merge there is without M3.
+    chosen: on test items, the best of the draws on validation items, or the one merge there is without M³.
     """
 
     pair: str
@@ -162,8 +163,8 @@ def _name(pair: Sequence[str], *, dare: bool) -> str:
 def _refuse_others(place: Path) -> None:
     """It goes into a folder that is not there, is empty, or holds studies of it. Raises OutputError."""
     folders = _folders(place)
-    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-    if (names and not any(folder.is_dir() for folder in folders)) or (place.exists() and not place.is_dir()):
+    names = sorted(path.name for path in place.iterdir()) if os.path.isdir(place) else []
+    if (names and not any(map(os.path.isdir, folders))) or (os.path.exists(place) and not os.path.isdir(place)):
         rule, cure = "a demonstration begins in an empty folder", "choose another folder with --out"
         found = f"it holds {', '.join(names[:3])}" if names else "a file"
         raise OutputError(Problem(rule, found, str(place), cure))
@@ -208,7 +209,7 @@ def _estimate(found: Interval) -> Estimate:
 
 
 def _cells(study: Study, pair: Sequence[str], *, dare: bool) -> list[TwoByTwo]:
-    """Without M3, then with it."""
+    """Without M³, then with it."""
     summary = study.summary
     name = " + ".join(pair)
     spread = summary["spread"][OBJECTIVE]
@@ -251,9 +252,9 @@ def _grid(cells: Sequence[TwoByTwo], name: str) -> Grid:
     return {
         "title": f"{name}: the paper's two-by-two",
         "rows": ["without DARE", "with DARE"],
-        "columns": ["without M3", "with M3"],
+        "columns": ["without M³", "with M³"],
         "cells": [[_cell(by_place[dare, m3]) for m3 in (False, True)] for dare in (False, True)],
-        "note": "Single draws are on validation items, the chosen one on test items. Without M3 nothing is drawn: "
+        "note": "Single draws are on validation items, the chosen one on test items. Without M³ nothing is drawn: "
         "there is one merge.",
     }
 

@@ -36,7 +36,8 @@ def describe(
     person gave it."""
     plan = bench.merger.plan
     recipe = plan.recipe
-    labels = short_labels([plan.models[index].label for index in source_models(plan)])
+    models = source_models(plan)
+    labels = short_labels([plan.models[index].label for index in models])
     parents = {source_name(index): label for index, label in enumerate(labels)}
     return {
         "schema": SCHEMA,
@@ -44,7 +45,7 @@ def describe(
         "recipe": canonical(recipe),
         "method": recipe.method,
         "dialect": recipe.dialect,
-        "sources": labels,
+        "sources": place_labels(plan, dict(zip(models, labels, strict=True))),
         "models": _models(plan, labels),
         "inputs": inputs_of(plan),
         "scope": "model" if recipe.mixup is None else recipe.mixup.scope,
@@ -73,6 +74,14 @@ def short_labels(labels: Sequence[str]) -> list[str]:
     short = [Path(label).name or label for label in labels]
     chosen = short if len(set(short)) == len(short) else list(labels)
     return [f"{label} (source)" if label in RESERVED else label for label in chosen]
+
+
+def place_labels(plan: Plan, labels: Mapping[int, str]) -> list[str]:
+    """What each place of a ratio is of: one model, or `a or b` where slices take several there. labels: by model."""
+    found = [" or ".join(labels[model] for model in place) for place in plan.source_places]
+    if len(set(found)) == len(found):
+        return found
+    return [f"{label} ({number})" for number, label in enumerate(found, 1)]
 
 
 def _models(plan: Plan, labels: Sequence[str]) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -41,7 +42,7 @@ Listeners = tuple[StudyListener, ...]
 
 def explore(
     recipe: Recipe | str | Path,
-    tasks: Sequence[str | Path] | None = None,
+    tasks: str | Path | Sequence[str | Path] | None = None,
     *,
     folder: str | Path,
     score: ScoreFunction | None = None,
@@ -56,7 +57,7 @@ def explore(
     JSONL files, lm-eval names, folders of lm-eval YAML tasks; a folder's own Python runs with allow_task_code only.
     score: instead of tasks, a function of (model, tokenizer) whose larger values are better; it gets no test and no
     intervals. parents_of: folder of a study of the same models, items and dtype, whose scores of parents and base are
-    taken over; another study is ignored.
+    taken over; another study is ignored. Wherever names are asked for, a name by itself is a list of one.
 
     ood: tasks out of distribution, proved and reported; only those in `weights` help to choose. attacks: names of
     `evaluation.attacks.ATTACKS`, run on attack_tasks (sst2, cola, JSONL files of choices) at the proof; the other
@@ -69,14 +70,15 @@ def explore(
     draws (32), seed (0). validation_fraction (0.5): of a task's items that choose; the others prove. test_tasks: files
     whose items prove, where all items of `tasks` are to choose. weights: of tasks by name in the mean (all alike).
     sampler: sobol covers evenly, random is the paper, tpe, gp and cmaes learn from the draws so far. objective:
-    `pareto` has these look at every task for itself; the winner is the best mean in either case. vary: [low, high] of
-    alpha, density, drop_rate, scale, or a list of methods, beside the ratio. race: drop draws that are clearly not the
-    best before they answered all items. workers: processes (1), or with ray (auto, local, or HOST:PORT of a cluster)
-    actors that need ray_cpus (1) and ray_gpus (0) each, default as many as fit. storage: an Optuna storage URL
-    (journal.log in the folder). backend `openai`: each model is written to disk and served by the command `serve`, with
-    {model} and {port} in it, which must answer at `url` within serve_timeout seconds (600). device, compute: where and
-    in which dtype models compute (float32 on a CPU, else that of the merge). batch_size: items at once. memory (bytes),
-    threads: that merge, and that score (those of the machine, shared by workers; one scores a tiny model).
+    `pareto` has tpe and gp look at every task for itself (cmaes is refused); the winner is the best mean either way.
+    vary: [low, high] of alpha, density, drop_rate, scale, or a list of methods, beside the ratio. race: drop draws that
+    are clearly not the best before they answered all items. workers: processes (1), or with ray (auto, local, or
+    HOST:PORT of a cluster) actors that need ray_cpus (1) and ray_gpus (0) each, default as many as fit. storage: an
+    Optuna storage URL (journal.log in the folder). backend `openai`: each model is written to disk and served by the
+    command `serve`, with {model} and {port} in it, which must answer at `url` within serve_timeout seconds (600).
+    device, compute: where and in which dtype models compute (float32 on a CPU, else that of the merge). batch_size:
+    items at once. memory (bytes), threads: that merge, and that score (those of the machine, shared by workers; one
+    scores a tiny model).
 
     Raises RecipeError, PlanError, TaskError, OutputError before anything is scored, with all problems of a stage;
     ScoringError where a baseline cannot be scored. A draw that fails is recorded, and the study goes on.
@@ -89,7 +91,7 @@ def explore(
 
 
 def read(
-    recipe: Recipe | str | Path, tasks: Sequence[str | Path] | None, options: Options, *, custom: bool
+    recipe: Recipe | str | Path, tasks: str | Path | Sequence[str | Path] | None, options: Options, *, custom: bool
 ) -> tuple[Recipe, Settings]:
     """What is asked, before anything is opened. custom: by the person's own score.
 
@@ -102,7 +104,9 @@ def read(
     return parsed, asked
 
 
-def read_recipe(recipe: Recipe | str | Path, tasks: Sequence[str | Path] | None, options: Options) -> Recipe:
+def read_recipe(
+    recipe: Recipe | str | Path, tasks: str | Path | Sequence[str | Path] | None, options: Options
+) -> Recipe:
     """The recipe. Raises RecipeError, which also tells what is wrong with keywords whatever a recipe says."""
     try:
         return api.as_recipe(recipe)
@@ -192,7 +196,7 @@ def _work(session: Session, subjects: Mapping[str, Subject], splits: Mapping[str
 def _same_parents(identity: Identity, other: Path) -> bool:
     """Whether another study scored the same parents on the same items."""
     keys = ("inputs", "models", "tasks", "ood", "attacks", "compute")
-    if not (other / FILE).is_file():
+    if not os.path.isfile(other / FILE):
         return False
     theirs = read_identity(other)
     return all(identity.get(key) == theirs.get(key) for key in keys)

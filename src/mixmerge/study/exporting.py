@@ -19,7 +19,7 @@ from mixmerge.study.merging import Merger
 from mixmerge.study.session import pareto_set
 from mixmerge.study.storage import Recorded
 from mixmerge.study.study import Study
-from mixmerge.study.summary import recipe_of
+from mixmerge.study.summary import not_proved, recipe_of, tables
 
 
 def export(
@@ -61,6 +61,14 @@ def export(
     if push_to_hub is not None:
         upload(target, push_to_hub, private=private)
     return places
+
+
+def unproved(study_dir: str | Path, trial: int | None = None) -> str | None:
+    """What is to be said of the winner where nothing is proved of it; None where it is, and of another trial."""
+    records = Study(study_dir).records
+    if records.winner is None or trial not in (None, records.winner.number):
+        return None
+    return not_proved(records, tables(records, "test"))
 
 
 def _chosen(study: Study, trial: int | None, pareto: bool) -> list[Recorded]:

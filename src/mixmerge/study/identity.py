@@ -24,6 +24,15 @@ _LEFT: Final = re.compile(r"study\.lock|\.study\.json\.\d+\.tmp")
 _FREE: Final = ("versions", "created", "notes", "models", "places", "study")
 """Told in study.json, but free to differ when a study goes on. The storage need not be said again."""
 
+_FORM: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "study": str, "recipe": str, "method": str, "dialect": str, "sources": list, "models": list, "inputs": dict,
+    "scope": str, "alpha": list, "groups": list, "centre": list, "vary": dict, "tasks": dict, "baselines": dict,
+    "seed": int, "sampler": str, "storage": (str, type(None)), "notes": list, "versions": dict, "created": str,
+}  # fmt: skip
+"""What a study cannot be read without. Others came later, or are there only where they say something."""
+
+_OF_TASK: Final = ("metric", "weight", "validation_n", "test_n")
+
 _DIGESTS: Final = ("fingerprint", "split")
 
 
@@ -32,7 +41,7 @@ def open_identity(folder: Path, identity: Identity) -> Identity:
 
     Raises PlanError with every difference, OutputError where the folder holds something else.
     """
-    if not (folder / FILE).exists():
+    if not fileio.exists(folder / FILE):
         refuse_strange(folder)
         folder.mkdir(parents=True, exist_ok=True)
         fileio.atomic_write(folder / FILE, (json.dumps(identity, indent=1, ensure_ascii=False) + "\n").encode())
@@ -45,27 +54,48 @@ def open_identity(folder: Path, identity: Identity) -> Identity:
 
 
 def read_identity(folder: Path) -> Identity:
-    """What study.json says. Raises OutputError where there is none, or one of another schema."""
+    """What study.json says. Raises OutputError where there is none, one of another schema, or a damaged one."""
     path = folder / FILE
     try:
         content = json.loads(path.read_text("utf-8"))
         schema = content["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         rule, cure = f"a study's folder holds {FILE}", "give the folder that `mixmerge explore` wrote"
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        if not folder.exists():
+        if isinstance(error, KeyError):
+            found = f"{FILE} with no key {error}"
+        elif not fileio.exists(folder):
             found, cure = "no such folder", fileio.mistyped(folder) or cure
         raise OutputError(Problem(rule, found, str(folder), cure)) from error
     if schema != SCHEMA:
         raise OutputError(Problem(f"{FILE} has schema {SCHEMA}", repr(schema), str(path), "use a matching Mixmerge"))
+    if damage := list(_damage(content)):
+        rule, cure = f"{FILE} is as `mixmerge explore` wrote it", "restore it from a copy, or begin another study"
+        raise OutputError([Problem(rule, found, str(path), cure) for found in damage])
     return content  # type: ignore[no-any-return]
+
+
+def _damage(content: Mapping[str, Any]) -> Iterator[str]:
+    """What was taken out of a study.json, or changed into something else."""
+    for key, kind in _FORM.items():
+        if key not in content:
+            yield f"no key {key!r}"
+        elif not isinstance(content[key], kind):
+            yield f"{key} is {_short(content[key])}"
+    tasks = content.get("tasks")
+    for name, task in tasks.items() if isinstance(tasks, dict) else ():
+        lacking = [key for key in _OF_TASK if not isinstance(task, dict) or key not in task]
+        yield from (f"no key {key!r} in task {name!r}" for key in lacking)
 
 
 def refuse_strange(folder: Path) -> None:
     """A new study begins in a folder that is not there, or empty but for what one killed at once left. Raises
     OutputError."""
-    if (folder / FILE).exists():
+    if fileio.exists(folder / FILE):
         return
+    if why := fileio.hopeless(folder):
+        rule, cure = "a study's folder can be made where it is asked for", "choose another folder"
+        raise OutputError(Problem(rule, why, str(folder), cure))
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     strange = sorted(name for name in names if not _LEFT.fullmatch(name))
     if folder.exists() and (strange or not folder.is_dir()):

@@ -18,6 +18,7 @@ from mixmerge.evaluation.attacks import ATTACKS
 from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS
 from mixmerge.evaluation.devices import device_problems
 from mixmerge.evaluation.http import address_problem
+from mixmerge.evaluation.lists import lists
 from mixmerge.evaluation.score import MAX_ROWS
 from mixmerge.evaluation.secret_words import secret_in
 from mixmerge.evaluation.suite import Resources
@@ -39,14 +40,14 @@ _LISTS = ("tasks", "test_tasks", "ood", "attacks", "attack_tasks")
 class Options(TypedDict, total=False):
     """Keywords of `explore`, explained there. None: not said."""
 
-    test_tasks: Sequence[str | Path] | None
+    test_tasks: str | Path | Sequence[str | Path] | None
     weights: Mapping[str, float] | None
     objective: Objective | None
     draws: int | None
     validation_fraction: float | None
     seed: int | None
     sampler: Sampler | None
-    vary: Mapping[str, Sequence[float] | Sequence[str]] | None
+    vary: Mapping[str, Sequence[float] | Sequence[str] | str] | None
     race: bool | None
     workers: int | None
     storage: str | None
@@ -67,9 +68,9 @@ class Options(TypedDict, total=False):
     data_dir: str | Path | None
     limit: int | None
     allow_code_execution: bool | None
-    ood: Sequence[str | Path] | None
-    attacks: Sequence[str] | None
-    attack_tasks: Sequence[str | Path] | None
+    ood: str | Path | Sequence[str | Path] | None
+    attacks: str | Sequence[str] | None
+    attack_tasks: str | Path | Sequence[str | Path] | None
     attack_prompt: str | None
     attack_data: str | Path | None
     attack_limit: int | None
@@ -90,7 +91,7 @@ class Settings:
     validation_fraction: float = 0.5
     seed: int = 0
     sampler: Sampler = "sobol"
-    vary: Mapping[str, Sequence[float] | Sequence[str]] = field(default_factory=dict)
+    vary: Mapping[str, Sequence[float] | Sequence[str] | str] = field(default_factory=dict)
     race: bool = False
     workers: int | None = None
     storage: str | None = None
@@ -149,17 +150,17 @@ class Settings:
         return None if self.serve is None else Server(self.serve, self.url, self.serve_timeout)
 
 
-def settle(section: StudySection | None, tasks: Sequence[str | Path] | None, options: Options) -> Settings:
-    """Keywords over the recipe's section over defaults. Raises TypeError for a keyword there is not."""
+def settle(section: StudySection | None, tasks: str | Path | Sequence[str | Path] | None, options: Options) -> Settings:
+    """Keywords over the recipe's section over defaults. Raises TypeError for a keyword there is not, PlanError for what
+    is no list."""
     of_recipe = {} if section is None else {part.name: getattr(section, part.name) for part in fields(section)}
     merged: dict[str, Any] = {}
     for said in (of_recipe, {"tasks": tasks, **options}):
         merged |= {key: value for key, value in said.items() if value is not None}
-    for key in _LISTS:
-        merged[key] = tuple(str(word) for word in merged.get(key, ()))
+    known = dict.fromkeys(_LISTS, ()) | {"attack_seeds": SEEDS}
+    merged |= lists({key: merged.get(key, known[key]) for key in known}, ("attack_seeds",), PlanError)
     for key in ("attack_data", "masked_lm", "data_dir"):
         merged[key] = None if merged.get(key) is None else str(merged[key])
-    merged["attack_seeds"] = tuple(merged.get("attack_seeds", SEEDS))
     return Settings(**merged)
 
 
@@ -180,7 +181,7 @@ def single_problems(asked: Settings) -> Iterator[Problem]:
     yield from device_problems(asked.device, asked.compute, here=asked.backend == "transformers" and asked.ray is None)
 
 
-def places_of(recipe: Recipe, tasks: Sequence[str | Path] | None, options: Options) -> dict[str, str]:
+def places_of(recipe: Recipe, tasks: str | Path | Sequence[str | Path] | None, options: Options) -> dict[str, str]:
     """Where a recipe's section says what no keyword does: keyword -> place."""
     said = {name for name, value in {"tasks": tasks, **options}.items() if value is not None}
     names = [] if recipe.study is None else [part.name for part in fields(recipe.study)]

@@ -6,9 +6,9 @@ law as its prior. Other values are uniform over the range given. Knows no sample
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from mixmerge.errors import Problem, RecipeError, nearest
 from mixmerge.methods import METHODS, method_names
@@ -102,10 +102,10 @@ def make_space(law: RatioLaw, groups: Sequence[str], vary: Mapping[str, Range]) 
     return space
 
 
-def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Recipe) -> dict[str, Range]:
+def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str] | str], recipe: Recipe) -> dict[str, Range]:
     """Checked ranges, in the order of alpha, density, drop_rate, scale, method. Raises RecipeError with all problems.
 
-    vary: [low, high] of a number, or the names of methods. Only what the recipe uses can vary.
+    vary: [low, high] of a number, or the name or names of methods. Only what the recipe uses can vary.
     """
     known = (*NUMBERS, "method")
     problems = [
@@ -113,16 +113,21 @@ def parse_vary(vary: Mapping[str, Sequence[float] | Sequence[str]], recipe: Reci
         for name in vary
         if name not in known
     ]
-    methods = [recipe.method, *map(str, vary.get("method", ()))]
+    methods = [recipe.method, *map(str, _listed(vary.get("method", ())))]
     found: dict[str, Range] = {}
     for name in known:
         if name in vary:
-            problem, span = _range(name, list(vary[name]), recipe, methods)
+            problem, span = _range(name, _listed(vary[name]), recipe, methods)
             problems += [problem] if problem is not None else []
             found[name] = span
     if problems:
         raise RecipeError(problems)
     return found
+
+
+def _listed(given: Any) -> list[Any]:
+    """A list as it is; anything else as a list of one, which is refused where it does not do."""
+    return [given] if isinstance(given, str | Mapping) or not isinstance(given, Iterable) else list(given)
 
 
 def _range(

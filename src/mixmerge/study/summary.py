@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -311,17 +312,32 @@ def _verdict(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> sc
 def best_parent(records: Records) -> str | None:
     """The parent with the best objective on the validation items; the first of equals."""
     chosen = tables(records, "validation")
-    parents = [label for label in records.identity["sources"] if label in chosen]
+    parents = [label for label in records.merges() if label in chosen and label not in schema.RESERVED]
     return max(parents, key=lambda label: chosen[label][OBJECTIVE].mean, default=None)
 
 
+def not_proved(records: Records, test: Mapping[str, Mapping[str, Estimate]]) -> str | None:
+    """What is to be said of a winner that is not proved; None where it is. test: its table."""
+    why = "the study was stopped before its proof had ended"
+    if not _proves(records.identity):
+        why = "a score of one's own has none"
+    elif schema.WINNER in test and schema.EQUAL in test:
+        return None
+    return f"This choice is not proved on test items: {why}, so how much of it is chance is not known."
+
+
 def rebuild(records: Records) -> tuple[str | None, str | None]:
-    """Recipe and command that make the winner again; None before there is one."""
+    """Recipe and command that make the winner again, in the folder that it lies in; None before there is one."""
     winner = records.winner
     if winner is None:
         return None, None
-    command = f"mixmerge export {shlex.quote(records.folder.name)} OUT --trial {winner.number}"
+    command = export_command(os.path.basename(os.path.abspath(records.folder)), winner.number)
     return recipe_of(records.identity, winner.outcome.point), command
+
+
+def export_command(folder: str, trial: int) -> str:
+    """What a person types to have a draw as a model. folder: of the study, as it is called there."""
+    return f"mixmerge export {shlex.quote(folder)} OUT --trial {trial}"
 
 
 def recipe_of(identity: Identity, point: Point) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -269,6 +270,33 @@ def test_short_windows_are_told_of_the_task_whose_prompts_they_cut(model: Path, 
         tasks.append(str(yaml_task(tmp_path / name / "t", items, CHOICE, name)))
     done = mixmerge.evaluate(model, ["m3_gsm8k", *tasks], data_dir=tmp_path, prompt="raw")
     assert [(task.name, task.shortened) for task in done.tasks] == [("m3_gsm8k", 1), ("cut", 1), ("whole", 0)]
+
+
+class _Heard(logging.Handler):
+    """What transformers logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+def test_no_error_is_foretold_of_prompts_that_are_shortened(zoo: Path, tmp_path: Path) -> None:
+    rows = [{"question": "1+1=" * 300, "answer": "#### 1"}]
+    (tmp_path / "gsm8k_test.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    (tmp_path / "cut").mkdir()
+    item = {"prompt": "1+1=" * 300, "choices": ["2", "3"], "answer": 0}
+    task = yaml_task(tmp_path / "cut" / "t", [item], CHOICE, "cut")
+    heard, log = _Heard(), logging.getLogger("transformers")
+    log.addHandler(heard)
+    try:
+        done = mixmerge.evaluate(zoo / "adder", ["m3_gsm8k", task], data_dir=tmp_path, prompt="raw")
+    finally:
+        log.removeHandler(heard)
+    assert [task.shortened for task in done.tasks] == [1, 1]
+    assert [said for said in heard.said if "indexing errors" in said] == []
 
 
 @pytest.fixture

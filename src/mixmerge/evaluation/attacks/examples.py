@@ -8,6 +8,7 @@ the same ones, whatever file they came from. It knows files and sentences; it as
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def load_examples(task: str, data_dir: Path | None = None) -> Examples:
     """
     if task in TASKS:
         return _published(task, TASKS[task], data_dir)
-    if task.endswith(SUFFIX) or Path(task).is_file():
+    if task.endswith(SUFFIX) or os.path.isfile(task):
         return _from_file(Path(task))
     cure = f"{nearest(task, TASKS)}; or name a file of items that ends in {SUFFIX}"
     raise TaskError(Problem("an attack's task is sst2, cola or a JSONL file", repr(task), "--task", cure))
@@ -150,11 +151,11 @@ def _files(name: str, task: Published, data_dir: Path, problems: Problems) -> Se
     """The first set of files the folder has in full."""
     for names in task.folders:
         paths = [data_dir / file for file in names]
-        if all(path.is_file() for path in paths):
+        if all(map(os.path.isfile, paths)):
             return paths
     sets = " or ".join(" with ".join(names) for names in task.folders)
     cure = f"{sets}; tables of {' and '.join(COLUMNS)}, as published: {task.hub.published}"
-    found = f"no {' and no '.join(task.folders[0])}" if data_dir.is_dir() else "no such folder"
+    found = f"no {' and no '.join(task.folders[0])}" if os.path.isdir(data_dir) else "no such folder"
     problems.add(f"the data folder holds the data of {name}", found, str(data_dir), cure)
     return ()
 

@@ -5,6 +5,7 @@ It knows names, numbers, files and prompts; it loads no weights.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -131,7 +132,7 @@ def _check_helpers(request: Request, attack: Attack, problems: Problems) -> None
     for option, folder in (("--masked-lm", request.masked_lm), ("--sentence-encoder", request.sentence_encoder)):
         if folder is not None and attack.find is not None:
             problems.add(f"{option} goes with bertattack", f"--attack {request.attack}", option, "leave it out")
-        elif folder is not None and not folder.is_dir():
+        elif folder is not None and not os.path.isdir(folder):
             problems.add(f"{option} names a folder", str(folder), option, "download it first: no id is looked up")
 
 

@@ -21,6 +21,7 @@ from mixmerge.evaluation.attacks.request import LIMIT, QUERIES, SEEDS, Prepared,
 from mixmerge.evaluation.attacks.results import AttackReport, AttackResult, AttackRun
 from mixmerge.evaluation.attacks.search import Ask, Search, Victim
 from mixmerge.evaluation.attacks.table import Find
+from mixmerge.evaluation.lists import lists
 from mixmerge.evaluation.live import Compute, LiveModel, computed_in
 from mixmerge.evaluation.named_model import NamedModel
 from mixmerge.evaluation.numbers import estimate, spread
@@ -45,7 +46,7 @@ Listener = Callable[[PromptsScored], None]
 
 
 def attack(
-    models: Sequence[str | Path],
+    models: str | Path | Sequence[str | Path],
     task: str | Path,
     attack: str,
     *,
@@ -55,7 +56,7 @@ def attack(
     seeds: Sequence[int] = SEEDS,
     examples_seed: int = SEED,
     prompt_text: str | None = None,
-    protect: Collection[str] = (),
+    protect: str | Collection[str] = (),
     masked_lm: str | Path | None = None,
     sentence_encoder: str | Path | None = None,
     device: str = "cpu",
@@ -66,22 +67,23 @@ def attack(
 ) -> AttackReport:
     """Look for a wording of the prompt under which each model is right less often, and tell how much it loses.
 
-    models: folders or hub ids, or such with `+adapter`, each attacked by itself, all on the same examples. task: sst2,
-    cola or a JSONL file of choices. attack: a name of `ATTACKS`. data_dir: plain files of sst2 and cola; None: the hub.
-    limit: of examples, >= 1, None: all. queries: prompts one search may look at beside the clean one. seeds: one search
-    each, for attacks that draw. examples_seed: which examples. prompt_text: holds `{content}` once; None: the task's
-    own. protect: words that stay, beside labels and function words. masked_lm: folder, for bertattack.
-    sentence_encoder: folder, for bertattack; None: meaning is not compared. compute: dtype; None: float32 on a
-    CPU, else the type a model's config names. out: a file for the report's JSON; one that exists is replaced with
-    `overwrite` only.
+    models: folders or hub ids, or such with `+adapter`, one or a list, each attacked by itself, all on the same
+    examples. task: sst2, cola or a JSONL file of choices. attack: a name of `ATTACKS`. data_dir: plain files of sst2
+    and cola; None: the hub. limit: of examples, >= 1, None: all. queries: prompts one search may look at beside the
+    clean one. seeds: one search each, for attacks that draw. examples_seed: which examples. prompt_text: holds
+    `{content}` once; None: the task's own. protect: words that stay, beside labels and function words. masked_lm:
+    folder, for bertattack. sentence_encoder: folder, for bertattack; None: meaning is not compared. compute: dtype;
+    None: float32 on a CPU, else the type a model's config names. out: a file for the report's JSON; one that exists is
+    replaced with `overwrite` only.
 
     Raises TaskError with everything wrong before a weight is read; LiveModelError, MissingExtraError, OutputError.
     """
+    given = lists({"models": models, "protect": protect, "seeds": seeds}, numeric=("seeds",))
     request = Request(
-        models=tuple(map(str, models)), task=str(task), attack=attack, data_dir=_path(data_dir), limit=limit,
-        queries=queries, seeds=tuple(seeds), examples_seed=examples_seed, prompt_text=prompt_text,
-        protect=tuple(protect), masked_lm=_path(masked_lm), sentence_encoder=_path(sentence_encoder), device=device,
-        compute=computed_in(device, compute), out=_path(out), overwrite=overwrite,
+        **given, task=str(task), attack=attack, data_dir=_path(data_dir), limit=limit, queries=queries,
+        examples_seed=examples_seed, prompt_text=prompt_text, masked_lm=_path(masked_lm),
+        sentence_encoder=_path(sentence_encoder), device=device, compute=computed_in(device, compute), out=_path(out),
+        overwrite=overwrite,
     )  # fmt: skip
     ready = prepared(request)
     find = _finder(request, ready)

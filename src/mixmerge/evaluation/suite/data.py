@@ -7,6 +7,7 @@ recorded with its version and a hash. No code of a dataset is run. It knows file
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata, util
@@ -62,7 +63,7 @@ def load(tasks: Mapping[str, SuiteTask], data_dir: Path | None, limit: int | Non
     limit: at most so many rows a task, the first ones. Raises TaskError with everything that is missing or malformed.
     """
     problems = Problems()
-    if data_dir is not None and not data_dir.is_dir():
+    if data_dir is not None and not os.path.isdir(data_dir):
         problems.add("the data folder exists", "no such folder", str(data_dir), "check --data-dir")
         problems.raise_if_any()
     found = {name: _load(name, task, data_dir, limit, problems) for name, task in tasks.items()}
@@ -120,7 +121,7 @@ def _key(source: Source) -> str:
 
 def _file(data: DataFile, data_dir: Path) -> Path | None:
     """The first of the accepted files that is there."""
-    return next((data_dir / name for name in data.names if (data_dir / name).is_file()), None)
+    return next((data_dir / name for name in data.names if os.path.isfile(data_dir / name)), None)
 
 
 def _part(
