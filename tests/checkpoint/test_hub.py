@@ -307,7 +307,7 @@ def test_what_is_neither_a_path_nor_an_id(model: str) -> None:
     [
         ("https://huggingface.co/owner/model-1.1B", "owner/model-1.1B"),
         ("https://me:pass@hf.co/owner/model/", "owner/model"),
-        ("http://localhost:8080/owner/model.git", "owner/model"),
+        ("http://huggingface.co/owner/model.git", "owner/model"),
         ("https://huggingface.co/owner/model/tree/v1.0", "owner/model@v1.0"),
     ],
 )
@@ -315,6 +315,10 @@ def test_the_address_of_a_page_is_answered_with_its_id(address: str, name: str) 
     told = refusal(address)
     assert f"say {name}\n" in f"{told}\n"
     assert "pass@" not in told
+
+
+def test_the_address_of_another_site_is_not() -> None:
+    assert "say owner" not in refusal("https://example.com/owner/model")
 
 
 def test_an_existing_path_wins_over_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

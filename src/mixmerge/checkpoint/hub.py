@@ -30,7 +30,9 @@ SMALL_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 T = TypeVar("T")
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-_ADDRESS: Final = re.compile(r"https?://[^/\s]*/([\w.-]+/[\w.-]+?)(\.git)?(/tree/([\w.-]+))?/?", re.ASCII)
+_ADDRESS: Final = re.compile(
+    r"https?://([^/\s@]*@)?(huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)(\.git)?(/tree/([\w.-]+))?/?", re.ASCII
+)
 """What a browser shows of a model of the hub."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -96,7 +98,7 @@ def _found(model: str, revision: str | None, label: str, kind: _Kind[T]) -> T:
 def _as_id(address: str) -> str:
     """The way out where a model is given by its page's address; empty for what is none."""
     page = _ADDRESS.fullmatch(address)
-    return "" if page is None else f"say {page[1]}{'@' + page[4] if page[4] else ''}"
+    return "" if page is None else f"say {page[3]}{'@' + page[6] if page[6] else ''}"
 
 
 def _is_hub_id(model: str) -> bool:

@@ -33,6 +33,9 @@ _UNKNOWN: Final = "?"
 
 _ARRAY: Final = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 _DONE: Final = (0, -2)  # the second: it returned None
+_NOT_KEPT: Final = (ValueError, RuntimeError, AttributeError)
+"""What keeps a loop from being kept: refused by `emitted`, by LLVM, or by a Numba that has its parts elsewhere."""
+
 _LOADING: Final = threading.Lock()
 
 
@@ -70,11 +73,7 @@ class Loop:
         try:
             code = _store.kept(self.name, str(form)) or self._emitted(form, arguments)
             return _native(_store.address_of(code), code.returns, arguments)
-        except (
-            ValueError,
-            RuntimeError,
-            AttributeError,
-        ):  # of ours, LLVM's, and of a Numba that keeps things elsewhere
+        except _NOT_KEPT:
             return self._dispatched()
 
     def _emitted(self, form: Form, arguments: Sequence[Any]) -> _store.MachineCode:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from mixmerge import fileio
@@ -37,10 +38,8 @@ def source_name(index: int) -> str:
 
 
 def source_models(plan: Plan) -> list[int]:
-    """Positions of the models that are sources, each once: those of the first merged tensor in the order of the ratio,
-    then those that slices take instead of them."""
-    merged = (step.inputs for step in plan.steps if step.method is not None)
-    return list(dict.fromkeys(item.model for inputs in merged for item in inputs))
+    """Positions of the models that are sources, each once, in the order of the ratio."""
+    return list(dict.fromkeys(chain.from_iterable(plan.source_places)))
 
 
 def baselines(space: Space, merger: Merger) -> dict[str, Subject]:

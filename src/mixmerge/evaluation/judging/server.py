@@ -25,7 +25,6 @@ from mixmerge.evaluation.problems import BackendError, TaskError, shorten
 
 MAX_TOKENS: Final = 16  # of a reply; a judge that thinks first needs more
 
-
 _NAME: Final = re.compile(r"[A-Z]{1,16}|(?=.*_)[A-Z_][A-Z0-9_]{0,63}")
 """How variables are called as a rule; a word of another form may be a key, and is not told."""
 
