@@ -258,7 +258,7 @@ def test_a_merge_is_resumed_with_what_it_began_with(change: str, told: str, stop
 
 def test_threads_and_memory_may_change_on_the_way(stopped: Any) -> None:
     recipe, out, _, whole = stopped()
-    api.merge(recipe, out, resume=True, threads=3, memory=300 * 2**20)
+    api.merge(recipe, out, resume=True, threads=3, memory=400 * 2**20)
     assert state(out) == whole
 
 

@@ -45,7 +45,7 @@ def test_the_sum_is_kept_and_shared_out(case: Case, write: Write) -> None:
     paths = [write(name) for name in "abc"]
     recipe = case.recipe(paths, write("base", BASE))
     last = None
-    for memory in (2**34, 400, 300, 270, 264):
+    for memory in (2**34, 460, 360, 330, 324):
         plan = plan_of(recipe, memory=memory if memory > 2**20 else memory * MIB, threads=2)
         budget = plan.budget
         assert budget.projected == budget.baseline + budget.buffers + budget.tables <= max(memory, memory * MIB)
