@@ -148,7 +148,7 @@ def test_histogram(both: tuple[Kernels, Kernels], variant: str, level: int) -> N
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_equals_and_magnitudes(both: tuple[Kernels, Kernels], variant: str) -> None:
+def test_equals(both: tuple[Kernels, Kernels], variant: str) -> None:
     rng = np.random.default_rng(4)
     for count in SIZES:
         raw = raw_rows(rng, [2, 1, 2], count, odd=False)
@@ -160,9 +160,7 @@ def test_equals_and_magnitudes(both: tuple[Kernels, Kernels], variant: str) -> N
             places = [
                 kernels.equal_place(raw, 0, count, low, np.float32(0.5), 1, wanted, *scratch(2)) for wanted in (1, 9)
             ]
-            magnitudes = np.full((2, count + 7), 9, np.float32)
-            kernels.magnitudes_block(raw, 0, count, low, 2, magnitudes, 3, *scratch(2))
-            seen.append((counts.tolist(), places, magnitudes.tobytes()))
+            seen.append((counts.tolist(), places))
         assert seen[0] == seen[1]
 
 

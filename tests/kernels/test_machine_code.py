@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ import mixmerge
 from kernels.test_kernels_equal_definition import lowered, raw_rows, scratch
 from mixmerge.kernels import LANES, RULES, TILE, _compiled, _loop, _store
 from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._compiled import OverRows
 from mixmerge.kernels._loop import Loop, taken_apart
 
 Cache = Path
@@ -77,26 +79,53 @@ def files(cache: Cache) -> list[Path]:
     return sorted(cache.rglob("*.code"))
 
 
+def kernels() -> dict[str, OverRows]:
+    """Those that choose among loops."""
+    named = {name: kernel for name, kernel in vars(_compiled).items() if isinstance(kernel, OverRows)}
+    return named | {f"merge_block_{rule}": kernel for rule, kernel in _compiled.MERGE_BLOCK.items()}
+
+
 def loops() -> dict[str, Loop]:
     """All that the package calls."""
-    named = {name: loop for name, loop in vars(_compiled).items() if isinstance(loop, Loop)}
-    return named | {rule: loop for rule, loop in _compiled.MERGE_BLOCK.items() if isinstance(loop, Loop)}
+    alone = {name: loop for name, loop in vars(_compiled).items() if isinstance(loop, Loop)}
+    chosen = [loop for kernel in kernels().values() for loop in (*kernel.loops.values(), *kernel.pairs.values())]
+    return alone | {loop.name: loop for loop in chosen}
+
+
+SORTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "dared": {"dare": 1},
+    "drawn": {"sparse": 2},
+}
 
 
 def called_for_nothing() -> None:
-    """Every loop once, over no elements or the fewest it takes."""
-    low, raw = lowered([2, 2, 2]), raw_rows(np.random.default_rng(0), [2, 2, 2], 8, odd=False)
+    """Every loop once, over no elements or the fewest it takes; those of the rules for one kind of tensor each."""
+    low, raw = lowered([2, 1, 2]), raw_rows(np.random.default_rng(0), [2, 1, 2], 8, odd=False)
     bits, counts = np.zeros((2, 1), np.uint32), np.zeros((2, 1), np.int64)
     windows, tables = np.zeros((2, 3), np.uint32), np.zeros((2, 256), np.int64)
-    for rule in RULES:
-        _compiled.MERGE_BLOCK[rule](raw, 0, 0, low, np.zeros(16, np.uint8), *scratch(2))
-    _compiled.histogram_block(raw, 0, 0, low, 2, windows, counts[:, 0].copy(), tables, *scratch(2))
-    _compiled.survey_block(raw, 0, 0, low, windows, counts[:, 0].copy(), tables, *scratch(2))
-    _compiled.magnitudes_block(raw, 0, 0, low, 2, np.zeros((2, 8), np.float32), 0, *scratch(2))
-    _compiled.equal_block(raw, 0, 0, low, low.limits, counts, *scratch(2))
-    _compiled.equal_place(raw, 0, 0, low, np.float32(0.5), 1, 1, *scratch(2))
-    _compiled.l1_block(raw, 0, 0, low, np.zeros((2, 1, 2)), np.zeros(LANES), *scratch(2))
-    _compiled.settle_block(raw, 0, 0, low, bits, *scratch(2))
+    for rule, kind in zip(RULES, itertools.cycle(SORTS)):
+        asked = low._replace(**SORTS[kind])
+        _compiled.MERGE_BLOCK[rule](raw, 0, 0, asked, np.zeros(16, np.uint8), *scratch(2))
+    for name, sort in SORTS.items():
+        asked = low._replace(**sort)
+        _compiled.l1_block(raw, 0, 0, asked, np.zeros((2, 1, 2)), np.zeros(LANES), *scratch(2))
+        if name == "drawn":
+            continue
+        _compiled.histogram_block(raw, 0, 0, asked, 2, windows, counts[:, 0].copy(), tables, *scratch(2))
+        _compiled.survey_block(raw, 0, 0, asked, windows, counts[:, 0].copy(), tables, *scratch(2))
+        _compiled.equal_block(raw, 0, 0, asked, low.limits, counts, *scratch(2))
+        _compiled.equal_place(raw, 0, 0, asked, np.float32(0.5), 1, 1, *scratch(2))
+        pair = asked._replace(codes=np.array([2, 2, 2]))
+        _compiled.survey_block(raw, 0, 0, pair, windows, counts[:, 0].copy(), tables, *scratch(2))
+        for rule, changes in PAIRS.items():
+            one = pair._replace(**changes)
+            if rule == "sum" and name == "plain":
+                one = one._replace(codes=np.array([2, 2, -1]))
+            for settled in (0, 1):
+                out = np.zeros(16, np.uint8)
+                _compiled.MERGE_BLOCK[rule](raw, 0, 0, one._replace(settled=settled), out, *scratch(2))
+    _compiled.settle_block(raw, 0, 0, low._replace(dare=1), bits, *scratch(2))
     _compiled.stay_block(low.keys[0], 0, 0, np.uint64(0), bits[0], scratch(2)[1])
     floats = np.zeros(8, np.float32)
     _compiled.add_low_rank(
@@ -104,15 +133,61 @@ def called_for_nothing() -> None:
     )
 
 
+PAIRS: dict[str, dict[str, Any]] = {"sum": {"delta": 0}, "delta_sum": {}, "elect_mix_pair": {"sparse": 1}}
+
+
 def test_every_loop_is_kept_as_machine_code() -> None:
     """None is left to Numba's own calls and cache, which would cost every merge the import of it."""
     called_for_nothing()
-    assert len(loops()) == 9 + len(RULES)
-    for name, loop in loops().items():
+    called = {name: loop for name, loop in loops().items() if loop._calls}
+    others = {name for name in loops() if name not in called}
+    assert all(name.startswith("merge_block_") for name in others), "one kind a rule is enough"
+    assert len(loops()) - len(others) >= 2 + len(RULES) + 7 + 10 + 1 + 3
+    for name, loop in called.items():
         assert loop.ready, name
         assert _store.any_kept(loop.name), name
         assert all(call.__qualname__.startswith("_native") for call in loop._calls.values()), name
         assert _loop._UNKNOWN not in {item for form in loop._calls for item in form}, name
+
+
+def test_every_loop_has_a_function_of_its_name() -> None:
+    """What is compiled for it, some day."""
+    for name, loop in loops().items():
+        assert loop._find().py_func.__name__ == name
+    assert len(loops()) == 2 + (3 * len(RULES) + 7) + (4 * 2 + 2) + 1 + 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "name"),
+    [
+        ({}, 8, "merge_pair_elect_mix_pair_plain"),
+        ({"dare": 1}, 8, "merge_pair_elect_mix_pair_dared"),
+        ({"dare": 1, "settled": 1}, 8, "merge_pair_elect_mix_pair_settled"),
+        ({}, 7, "merge_block_elect_mix_pair_plain"),
+        ({"majority": np.float32(0)}, 8, "merge_block_elect_mix_pair_plain"),
+        ({"codes": np.array([2, 1, 2])}, 8, "merge_block_elect_mix_pair_plain"),
+        ({"out_code": 0}, 8, "merge_block_elect_mix_pair_plain"),
+        ({"dare": 2}, 8, "merge_block_elect_mix_pair_dared"),
+    ],
+)
+def test_a_merge_compiles_one_loop(changes: dict[str, Any], count: int, name: str) -> None:
+    """The one for its tensors: compiling takes seconds each, and all of them a minute and more."""
+    kernel = _compiled.MERGE_BLOCK["elect_mix_pair"]
+    low, raw = lowered([2, 2, 2], sparse=1)._replace(**changes), np.zeros((3, 64), np.uint8)
+    loop, _ = kernel.chosen(raw, 0, count, low, np.zeros(64, np.uint8), *scratch(2))
+    assert loop.name == name
+
+
+def test_what_is_made_ready_merges_nothing(cache: Cache) -> None:
+    low, raw = lowered([2, 2, -1], delta=0, out_code=2), np.full((2, 64), 0x7F, np.uint8)
+    out, rest = np.zeros(64, np.uint8), scratch(2)
+    call = (_compiled.Merging("sum", ("plain",)), raw, 0, 8, low, out, *rest)
+    assert not _compiled.ready(*call)
+    _compiled.make_ready(*call)
+    assert _compiled.ready(*call)
+    assert not out.any()
+    assert not rest[2].any()
+    assert [file.name.split("-")[0] for file in files(cache)] == ["merge_pair_sum_plain"]
 
 
 MERGING = """

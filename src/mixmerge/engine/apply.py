@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,9 @@ from mixmerge.engine.blocks import (
     read,
     refuse_nonfinite,
 )
-from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
+from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress, TensorDone
 from mixmerge.engine.fingerprint import Tally, chunk_digests
-from mixmerge.engine.lowering import coefficients, lower, native, rule_of
+from mixmerge.engine.lowering import coefficients, kernel_code, lower, native, rule_of
 from mixmerge.engine.mapped import MappedFiles
 from mixmerge.engine.masks import Masks
 from mixmerge.engine.statistics import Statistics
@@ -64,10 +65,43 @@ class Applier:
 
     def run(self, arenas: list[Arena]) -> int:
         """Merge every tensor that is not there. Returns the sum of the signs elected in all."""
+        self._compile(arenas[0])
         total = sum(step.read_bytes + step.spec.nbytes for step in self.steps)
         self.listen(PassStarted("merging", total))
         run_jobs(self._jobs(), self._work, arenas)
         return sum(self.elected.values())
+
+    def _compile(self, arena: Arena) -> None:
+        """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
+        for sort, step in self._unlike().items():
+            low = self._lowered(step)
+            if low is None:
+                continue
+            call = (
+                self.kernels.merge_block[sort[0]],
+                arena.raw,
+                0,
+                step.spec.count % 2,
+                low,
+                arena.out,
+                *arena.scratch,
+            )
+            if not self.kernels.ready(*call):
+                self.listen(PassStarted(COMPILING, 0))
+                self.kernels.make_ready(*call)
+
+    def _unlike(self) -> dict[tuple[Any, ...], Step]:
+        """A tensor of each sort that loops may be chosen for."""
+        steps = [step for step in self.steps if step.spec.count]
+        return {
+            (
+                rule_of(step, self.plan.ratios),
+                *(kernel_code(item.dtype) for item in step.all_inputs),
+                kernel_code(step.spec.dtype),
+                step.spec.count % 2,
+            ): step
+            for step in steps
+        }
 
     def _jobs(self) -> Iterator[_Job]:
         for step in self.steps:

@@ -16,7 +16,6 @@ from mixmerge.engine.adapting import compile_changes
 from mixmerge.engine.apply import Applier
 from mixmerge.engine.blocks import Arena
 from mixmerge.engine.events import COMPILING, Event, Listener, PassStarted, Restarted
-from mixmerge.engine.lowering import coefficients, lower, rule_of
 from mixmerge.engine.mapped import MappedFiles
 from mixmerge.engine.masks import Masks, settles, wanted
 from mixmerge.engine.measure import Measurer
@@ -70,7 +69,6 @@ class Engine:
         CheckpointError, and OSError as the sink does.
         """
         self._compile_changes(plan)
-        self._compile(plan, statistics)
         elected = self._pass(plan, statistics, sink, skip or {}, hashed=hashed)
         if statistics.proven:
             return statistics
@@ -86,17 +84,6 @@ class Engine:
         if changes(plan.steps) and not self.kernels.ready(self.kernels.add_low_rank):
             self._tell(PassStarted(COMPILING, 0))
             compile_changes(self.kernels)
-
-    def _compile(self, plan: Plan, statistics: Statistics) -> None:
-        """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
-        merged = [step for step in plan.steps if step.method is not None]
-        for rule, step in {rule_of(step, plan.ratios): step for step in merged}.items():
-            kernel = self.kernels.merge_block[rule]
-            if not self.kernels.ready(kernel):
-                self._tell(PassStarted(COMPILING, 0))
-                low = lower(plan, step, coefficients(step, plan.ratios), statistics.of(step.spec.name), 0)
-                arena = self.arenas[0]
-                kernel(arena.raw, 0, 0, low, arena.out, *arena.scratch)
 
     def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Mapping[str, int], *, hashed: bool) -> int:
         self._prepare(plan, None if hashed or not statistics.proven else statistics)
@@ -129,8 +116,6 @@ class Engine:
         if masks is None or masks.settled not in (None, settled):
             masks = Masks(plan, self.kernels)
         if settled is not None and masks.settled is None:
-            if not self.kernels.ready(self.kernels.settle_block):
-                self._tell(PassStarted(COMPILING, 0))
             masks.settle(plan, settled, self.kernels, self.arenas, self._tell)
         self._masks = masks
 

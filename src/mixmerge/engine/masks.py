@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 
 from mixmerge.engine.blocks import IN_PLACE, Arena, pieces, read, refuse_nonfinite
-from mixmerge.engine.events import Listener, PassStarted, Progress
+from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, lower, rule_of, stream_keys
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
@@ -56,14 +56,6 @@ class Masks:
 
         Applying gives the same bytes with these masks; measuring does not. Where it raises they are of no use any more.
         """
-        listen(PassStarted("settling masks", sum(step.read_bytes for step in self._steps)))
-
-        def work(job: tuple[Step, Lowered, int, int], arena: Arena) -> None:
-            step, low, first, count = job
-            read(plan, step, first, count, arena, kernels, hashed=False)
-            kernels.settle_block(arena.raw, first, count, low, self._bits[step.spec.name], *arena.scratch)
-            refuse_nonfinite(plan, step, arena.nonfinite)
-            listen(Progress(sum(count * item.span.dtype.itemsize for item in step.all_inputs)))
 
         def jobs() -> Iterator[tuple[Step, Lowered, int, int]]:
             for step in self._steps:
@@ -72,6 +64,20 @@ class Masks:
                 for first, count in pieces(step, plan.budget.block):
                     yield step, low, first, count
 
+        def work(job: tuple[Step, Lowered, int, int], arena: Arena) -> None:
+            step, low, first, count = job
+            read(plan, step, first, count, arena, kernels, hashed=False)
+            kernels.settle_block(arena.raw, first, count, low, self._bits[step.spec.name], *arena.scratch)
+            refuse_nonfinite(plan, step, arena.nonfinite)
+            listen(Progress(sum(count * item.span.dtype.itemsize for item in step.all_inputs)))
+
+        for step, low, _, _ in jobs():
+            one = (kernels.settle_block, arenas[0].raw, 0, 0, low, self._bits[step.spec.name], *arenas[0].scratch)
+            if not kernels.ready(*one):
+                listen(PassStarted(COMPILING, 0))
+                kernels.make_ready(*one)
+            break
+        listen(PassStarted("settling masks", sum(step.read_bytes for step in self._steps)))
         run_jobs(jobs(), work, arenas)
         self.settled = statistics
 

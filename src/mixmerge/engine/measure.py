@@ -228,12 +228,12 @@ class Measurer:
         self, found: dict[str, TensorStatistics], trial: tuple[float, ...], windows: np.ndarray, mine: _Tables
     ) -> None:
         """Seconds, once on a machine; without this they would look like a pass that does not move."""
-        if self.kernels.ready(self.kernels.survey_block):
-            return
-        self.listen(PassStarted(COMPILING, 0))
         for _, low, _, _ in self._blocks(found, trial):
             arena = mine.arena
-            self.kernels.survey_block(arena.raw, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
+            one = (self.kernels.survey_block, arena.raw, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
+            if not self.kernels.ready(*one):
+                self.listen(PassStarted(COMPILING, 0))
+                self.kernels.make_ready(*one)
             return
 
     def _with_majority(self, found: dict[str, TensorStatistics]) -> Statistics:

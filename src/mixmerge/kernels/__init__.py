@@ -31,11 +31,12 @@ from mixmerge.kernels._store import any_kept
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """One implementation of every kernel. compiled: whether it is machine code. ready: whether a kernel's first call is
-    quick, or has to compile it."""
+    """One implementation of every kernel. compiled: whether it is machine code. ready: of a kernel and its arguments,
+    whether the call is quick, or has to compile first. make_ready: has that done, whatever lies in the rows."""
 
     compiled: bool
-    ready: Callable[[Callable[..., Any]], bool]
+    ready: Callable[..., bool]
+    make_ready: Callable[..., None]
     merge_block: Mapping[str, Callable[..., int]]
     histogram_block: Callable[..., None]
     survey_block: Callable[..., int]
@@ -48,14 +49,19 @@ class Kernels:
     add_low_rank: Callable[..., None]
 
 
-def _always(_: Callable[..., Any]) -> bool:
+def _always(*_: Any) -> bool:
     return True
+
+
+def _nothing(*_: Any) -> None:
+    return
 
 
 def _from(module: Any, compiled: bool) -> Kernels:
     return Kernels(
         compiled,
         module.ready if compiled else _always,
+        module.make_ready if compiled else _nothing,
         module.MERGE_BLOCK,
         module.histogram_block,
         module.survey_block,

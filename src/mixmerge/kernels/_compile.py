@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -37,6 +38,18 @@ def merged(function: Callable[..., Any]) -> Any:
     """As `part`, but written into its callers before types are known: for functions that are told `Lowered`, whose
     hundred words would be copied at every call."""
     return numba.njit(function, nogil=True, error_model="numpy", inline="always")
+
+
+def bound(function: Any, name: str, **parts: Any) -> Callable[..., Any]:
+    """The function under another name, calling these parts where it names those that stand in for them.
+
+    Numba cannot cache functions that close over others; with globals of its own the code is compiled for its parts,
+    which are resolved then, and has a cache entry under its name.
+    """
+    made = FunctionType(function.__code__, {**function.__globals__, **parts})
+    made.__name__ = made.__qualname__ = name
+    made.__module__ = function.__module__
+    return made
 
 
 def dispatched(function: Callable[..., Any]) -> Any:

@@ -1,51 +1,150 @@
-"""All compiled kernels under the names `load` expects; they take the rows' addresses, whatever memory those are in."""
+"""All compiled kernels under the names `load` expects; they take the rows' addresses, whatever memory those are in.
+
+A kernel is several loops, of which a call chooses one by what its tensor asks for; see `_choice`. `magnitudes_block`
+is the definition: it sees a sample only, in less time than compiling it takes for many merges.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from mixmerge.kernels._layout import RULES
+from mixmerge.kernels._choice import (
+    DARED,
+    KINDS,
+    PLAIN,
+    SEEN_KINDS,
+    SETTLED,
+    kind_of,
+    merged_pair,
+    seen_kind_of,
+    surveyed_pair,
+)
+from mixmerge.kernels._layout import REFUSED, RULES, Lowered
 from mixmerge.kernels._loop import Loop
+from mixmerge.kernels.reference import magnitudes_block
+
+Call = tuple[Loop, tuple[Any, ...]]
+
+_BFLOAT_BYTES = 2
 
 
-class OverRows(Loop):
-    """A loop for rows that are uint8 arrays, each contiguous; they outlive the call, since the caller has them."""
+class OverRows:
+    """A kernel for rows that are uint8 arrays, each contiguous; they outlive the call, since the caller has them."""
 
-    def __call__(self, rows: Iterable[np.ndarray], *rest: Any) -> Any:
-        return super().__call__(np.array([row.__array_interface__["data"][0] for row in rows], np.int64), *rest)
+    def __init__(self, name: str, kinds: tuple[str, ...], kind: Callable[[Lowered], str]) -> None:
+        """kinds: of tensors that have a loop, in `_measure`; kind: which of them one is."""
+        self.kind = kind
+        self.loops = {kind: _loop(f"{name}_{kind}", "_measure", "MEASURE", (name, kind)) for kind in kinds}
+        self.pairs: dict[str, Loop] = {}
 
+    def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
+        return self.loops[self.kind(low)](addresses(rows), first, count, low, *rest)
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"mixmerge.kernels.{name}")
-
-
-def _measuring(name: str) -> OverRows:
-    return OverRows(name, lambda: getattr(_module("_measure"), name))
-
-
-def _merging(rule: str) -> OverRows:
-    return OverRows(f"merge_block_{rule}", lambda: _module("_merge").MERGE_BLOCK[rule])
+    def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
+        """The loop that is tried first in such a call, and what it is told."""
+        return self.loops[self.kind(low)], (addresses(rows), first, count, low, *rest)
 
 
-def ready(kernel: Callable[..., Any]) -> bool:
-    """Whether a kernel's first call is quick: it has been compiled on this machine before."""
-    return isinstance(kernel, Loop) and kernel.ready
+class Merging(OverRows):
+    """`merge_block` of a rule."""
+
+    def __init__(self, rule: str, pairs: tuple[str, ...]) -> None:
+        """pairs: the kinds of pairs that have loops of their own."""
+        self.rule, self.kind = rule, kind_of
+        self.loops = {
+            kind: _loop(f"merge_block_{rule}_{kind}", "_merge", "MERGE_BLOCK", (rule, kind)) for kind in KINDS
+        }
+        self.pairs = {kind: _loop(f"merge_pair_{rule}_{kind}", "_pairs", "MERGE_PAIR", (rule, kind)) for kind in pairs}
+
+    def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
+        loop, arguments = self.chosen(rows, first, count, low, *rest)
+        found = loop(*arguments)
+        return found if found != REFUSED else super().__call__(rows, first, count, low, *rest)
+
+    def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
+        out, tiles, words, _ = rest
+        places = addresses(rows)
+        pair = merged_pair(self.rule, places, first, count, low, out)
+        if pair is None:
+            return super().chosen(rows, first, count, low, *rest)
+        return self.pairs[pair], (places, first, count, low, out, tiles, words)
 
 
-MERGE_BLOCK: Mapping[str, Callable[..., int]] = {rule: _merging(rule) for rule in RULES}
-histogram_block = _measuring("histogram_block")
-survey_block = _measuring("survey_block")
-magnitudes_block = _measuring("magnitudes_block")
-equal_block = _measuring("equal_block")
-equal_place = _measuring("equal_place")
-settle_block = _measuring("settle_block")
-l1_block = _measuring("l1_block")
-add_low_rank = Loop("add_low_rank", lambda: _module("_lowrank").add_low_rank)
-stay_block = Loop("stay_block", lambda: _module("_random").stay_block)
+class Surveying(OverRows):
+    """`survey_block`."""
+
+    def __init__(self) -> None:
+        super().__init__("survey_block", SEEN_KINDS, seen_kind_of)
+        self.pairs = {
+            kind: _loop(f"survey_pair_{kind}", "_pair_survey", "SURVEY_PAIR", kind) for kind in (PLAIN, DARED)
+        }
+
+    def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
+        loop, arguments = self.chosen(rows, first, count, low, *rest)
+        elected = loop(*arguments)
+        done = int(rest[-2][0]) if loop in self.pairs.values() else count
+        if done < count:
+            left = arguments[0] + _BFLOAT_BYTES * done
+            elected += self.loops[self.kind(low)](left, first + done, count - done, low, *rest)
+        return elected
+
+    def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
+        places = addresses(rows)
+        pair = surveyed_pair(places, low)
+        if pair is None:
+            return super().chosen(rows, first, count, low, *rest)
+        return self.pairs[pair], (places, first, count, low, *rest[:-1])
+
+
+def addresses(rows: Any) -> np.ndarray:
+    """int64, of each row's first byte."""
+    return np.array([row.__array_interface__["data"][0] for row in rows], np.int64)
+
+
+def _loop(name: str, module: str, table: str, place: Any) -> Loop:
+    return Loop(name, lambda: getattr(importlib.import_module(f"mixmerge.kernels.{module}"), table)[place])
+
+
+def _alone(name: str, module: str) -> Loop:
+    return Loop(name, lambda: getattr(importlib.import_module(f"mixmerge.kernels.{module}"), name))
+
+
+def _seeing(name: str) -> OverRows:
+    return OverRows(name, SEEN_KINDS, seen_kind_of)
+
+
+def ready(kernel: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether this call is quick: the loop it tries first has been compiled on this machine before."""
+    loop = kernel.chosen(*arguments)[0] if isinstance(kernel, OverRows) else kernel
+    return isinstance(loop, Loop) and loop.ready
+
+
+def make_ready(kernel: Callable[..., Any], *arguments: Any) -> None:
+    """Have that loop compiled, over none of the elements. arguments: of a kernel over rows."""
+    assert isinstance(kernel, OverRows), "told apart by what its rows are"
+    loop, (rows, first, _, *rest) = kernel.chosen(*arguments)
+    loop(rows, first, 0, *rest)
+
+
+_PAIRS: Mapping[str, tuple[str, ...]] = {
+    "sum": (PLAIN, DARED),
+    "delta_sum": (PLAIN, DARED),
+    "elect_mix_pair": (PLAIN, DARED, SETTLED),
+}
+
+MERGE_BLOCK: Mapping[str, OverRows] = {rule: Merging(rule, _PAIRS.get(rule, ())) for rule in RULES}
+histogram_block = _seeing("histogram_block")
+survey_block = Surveying()
+equal_block = _seeing("equal_block")
+equal_place = _seeing("equal_place")
+settle_block = OverRows("settle_block", (DARED,), kind_of)
+l1_block = OverRows("l1_block", KINDS, kind_of)
+add_low_rank = _alone("add_low_rank", "_lowrank")
+stay_block = _alone("stay_block", "_random")
 
 __all__ = [
     "MERGE_BLOCK",
@@ -55,6 +154,7 @@ __all__ = [
     "histogram_block",
     "l1_block",
     "magnitudes_block",
+    "make_ready",
     "ready",
     "settle_block",
     "stay_block",

@@ -21,6 +21,9 @@ LANES = 16
 SCRATCH = 4
 """Float32 rows of scratch a kernel needs beside one a source and one for the base."""
 
+REFUSED = -(2**40)
+"""A loop's answer instead of the sum of signs: it met what is not its, and nothing that it wrote counts."""
+
 RULES = ("sum", "delta_sum", "elect_mean", "elect_mix_pair", "elect_mix", "consensus", "consensus_normalized")
 
 DARE_NONE, DARE_RANDOM, DARE_MAGNITUDE = 0, 1, 2

@@ -7,51 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixmerge.kernels._compile import compiled, merged, part
+from mixmerge.kernels._choice import DARED, DRAWN, PLAIN
+from mixmerge.kernels._compile import bound, compiled, merged, part
+from mixmerge.kernels._histogram import histogram_rows
 from mixmerge.kernels._layout import CHUNK, LANES, STRIP, TILE
-from mixmerge.kernels._machine import above_and_equal, below_and_inside, bits_set, borrowed, lowest_bit, seen_as
-from mixmerge.kernels._pair_survey import HALF, pair_deltas, usual_survey
-from mixmerge.kernels._pairs import REFUSED
-from mixmerge.kernels._prepare import prepare, sparsify
+from mixmerge.kernels._machine import above_and_equal, borrowed, seen_as
+from mixmerge.kernels._prepare import PREPARE, SEE, SPARSIFY
 from mixmerge.kernels._rules import elect, sum_of_signs
 
-_MAGNITUDE = np.uint32(0x7FFFFFFF)
-_ONE = np.uint32(1)
 _ZERO = np.float32(0)
 _GROUP = 32
 
 
-@part
-def _bin(bits, place, low_bits, width, shift, table):
-    """Count one magnitude into its bin where it is inside the window; 1 where it is below."""
-    magnitude = np.uint32(bits[place] & _MAGNITUDE)
-    if magnitude < low_bits:
-        return np.int64(1)
-    offset = np.uint32(magnitude - low_bits)
-    if offset < width:
-        table[offset >> shift] += 1
-    return np.int64(0)
+def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
+    """Stands in the loops for one of `SEE`, in `settle_block` of `PREPARE`."""
+    raise NotImplementedError
 
 
-@part
-def _histogram_tile(bits, count, low_bits, width, shift, below, table):
-    """Counts magnitudes below the window and bins those inside, which are few once the window is narrow."""
-    fewer, whole = np.int64(0), count - count % _GROUP
-    for start in range(0, whole, _GROUP):
-        under, inside = below_and_inside(bits, start, low_bits, width)
-        fewer += bits_set(under)
-        if width == _ONE:
-            table[0] += bits_set(inside)
-        else:
-            while inside:
-                _bin(bits, start + np.int64(lowest_bit(inside)), low_bits, width, shift, table)
-                inside &= np.uint32(inside - _ONE)
-    for i in range(whole, count):
-        fewer += _bin(bits, i, low_bits, width, shift, table)
-    below[0] += fewer
+def sparsify(row, k, first, count, low, trimmed, words, mask):
+    """Stands in `l1_block` for one of `SPARSIFY`."""
+    raise NotImplementedError
 
 
-@compiled
 def histogram_block(raw, first, count, low, level, windows, below, tables, tiles, words, nonfinite):
     """Histogram the bit patterns of magnitudes in a window, for every source.
 
@@ -65,16 +42,7 @@ def histogram_block(raw, first, count, low, level, windows, below, tables, tiles
     for start in range(0, count, STRIP):
         width = min(STRIP, count - start)
         prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
-        _histogram_rows(tiles, 0, n, width, windows, below, tables)
-
-
-@part
-def _histogram_rows(tiles, start, n, width, windows, below, tables):
-    for k in range(n):
-        window = windows[k]
-        if window[1]:
-            bits = seen_as(tiles[k, start:], np.uint32)
-            _histogram_tile(bits, width, window[0], window[1], window[2], below[k : k + 1], tables[k])
+        histogram_rows(tiles, 0, n, width, windows, below, tables)
 
 
 @merged
@@ -91,43 +59,22 @@ def _trimmed_sum(tiles, n, count, low):
             sums[i] = sums[i] + (value if abs(value) >= limit else _ZERO)
 
 
-@compiled
 def survey_block(raw, first, count, low, windows, below, tables, tiles, words, nonfinite):
     """`histogram_block` of task vectors, and the sum of the signs that those which reach low.limits elect: no cuts."""
     raw, low, windows, below, tables, tiles, words, nonfinite = borrowed(
         (raw, low, windows, below, tables, tiles, words, nonfinite)
     )
     n = len(low.weights)
-    elected, usual = np.int64(0), usual_survey(raw, low)
+    elected = np.int64(0)
     for start in range(0, count, STRIP):
         width = min(STRIP, count - start)
-        found = pair_deltas(raw, first, start, width, low, tiles, words) if usual else np.int64(REFUSED)
-        if found != REFUSED:
-            elected += found
-            _histogram_rows(tiles, 0, n, width // 2, windows, below, tables)
-            _histogram_rows(tiles, HALF, n, width // 2, windows, below, tables)
-        else:
-            prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
-            _histogram_rows(tiles, 0, n, width, windows, below, tables)
-            _trimmed_sum(tiles, n, width, low)
-            elected += sum_of_signs(tiles[n + 1], width)
+        prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
+        histogram_rows(tiles, 0, n, width, windows, below, tables)
+        _trimmed_sum(tiles, n, width, low)
+        elected += sum_of_signs(tiles[n + 1], width)
     return elected
 
 
-@compiled
-def magnitudes_block(raw, first, count, low, level, out, at, tiles, words, nonfinite):
-    """out[:, at : at + count] (float32): magnitudes of every source."""
-    raw, low, out, tiles, words, nonfinite = borrowed((raw, low, out, tiles, words, nonfinite))
-    n = len(low.weights)
-    for start in range(0, count, STRIP):
-        width = min(STRIP, count - start)
-        prepare(raw, start, first + start, width, low, level, tiles, words, nonfinite)
-        for k in range(n):
-            for i in range(width):
-                out[k, at + start + i] = abs(tiles[k, i])
-
-
-@compiled
 def equal_block(raw, first, count, low, limits, counts, tiles, words, nonfinite):
     """counts (int64, (n, chunks)): in each chunk of the block, how many magnitudes equal the source's limit."""
     raw, low, limits, counts, tiles, words, nonfinite = borrowed((raw, low, limits, counts, tiles, words, nonfinite))
@@ -143,7 +90,6 @@ def equal_block(raw, first, count, low, limits, counts, tiles, words, nonfinite)
             counts[k, start // CHUNK] += equal
 
 
-@compiled
 def equal_place(raw, first, count, low, limit, source, wanted, tiles, words, nonfinite):
     """Index in the tensor of the `wanted`-th (from 1) magnitude of one source that equals the limit; -1 if fewer."""
     for start in range(0, count, STRIP):
@@ -170,7 +116,6 @@ def _agreeing(row, sign, count, flags, bits, at):
         bits[at + g] = above_and_equal(flags, g * _GROUP, np.uint8(0))[0]
 
 
-@compiled
 def settle_block(raw, first, count, low, bits, tiles, words, nonfinite):
     """bits (uint32, (n, words)), of a whole tensor: what is left of each source in the end, after DARE and trimming, of
     the elected sign; they may be the masks at low.stays. Rules that elect give the same bytes with them as with those.
@@ -200,7 +145,6 @@ def _l1_tile(row, count, lanes):
     return result
 
 
-@compiled
 def l1_block(raw, first, count, low, sums, lanes, tiles, words, nonfinite):
     """sums (float64, (n, chunks, 2)): L1 norm of each chunk's task vector, whole and as sparsified.
 
@@ -213,5 +157,20 @@ def l1_block(raw, first, count, low, sums, lanes, tiles, words, nonfinite):
         prepare(raw, start, first + start, width, low, 2, tiles, words, nonfinite)
         for k in range(n):
             sums[k, start // CHUNK, 0] += _l1_tile(tiles[k], width, lanes)
-            sparsify(tiles[k], k, first + start, width, low, words, seen_as(tiles[n + 4], np.uint8))
+            sparsify(tiles[k], k, first + start, width, low, False, words, seen_as(tiles[n + 4], np.uint8))
             sums[k, start // CHUNK, 1] += _l1_tile(tiles[k], width, lanes)
+
+
+def _of_kind(block, kind, **parts):
+    return compiled(bound(block, f"{block.__name__}_{kind}", **parts))
+
+
+_SEEING = (histogram_block, survey_block, equal_block, equal_place)
+MEASURE = {
+    **{(block.__name__, kind): _of_kind(block, kind, prepare=see) for block in _SEEING for kind, see in SEE.items()},
+    ("settle_block", DARED): _of_kind(settle_block, DARED, prepare=PREPARE[DARED]),
+    ("l1_block", PLAIN): _of_kind(l1_block, PLAIN, prepare=SEE[PLAIN], sparsify=SPARSIFY[PLAIN]),
+    ("l1_block", DARED): _of_kind(l1_block, DARED, prepare=SEE[DARED], sparsify=SPARSIFY[DARED]),
+    ("l1_block", DRAWN): _of_kind(l1_block, DRAWN, prepare=SEE[PLAIN], sparsify=SPARSIFY[DRAWN]),
+}
+"""The loops of this module for each kind of tensor that asks for them."""

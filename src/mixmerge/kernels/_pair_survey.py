@@ -10,14 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from mixmerge.kernels._compile import merged, part
-from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, STRIP, TILE
-from mixmerge.kernels._machine import address_of, seen_at
+from mixmerge.kernels._choice import DARED, PLAIN
+from mixmerge.kernels._compile import bound, compiled, merged, part
+from mixmerge.kernels._histogram import histogram_rows
+from mixmerge.kernels._layout import REFUSED, STRIP, TILE
+from mixmerge.kernels._machine import address_of, borrowed, seen_at
 from mixmerge.kernels._pairs import (
-    REFUSED,
     all_finite,
     any_carries,
-    bfloat_pair,
     high_half,
     high_mask,
     low_half,
@@ -33,13 +33,6 @@ HALF: Final = STRIP // 2
 """Words of a strip, and where the upper halves begin in a row."""
 
 _ZERO = np.float32(0)
-
-
-@merged
-def usual_survey(raw, low):
-    """Whether the loops of this module do what the numbers ask for, for an even number of elements."""
-    dare = low.dare == DARE_NONE or (low.dare == DARE_RANDOM and not low.dare_weight)
-    return dare and low.delta == 1 and low.codes[2] >= 0 and bfloat_pair(raw, low)
 
 
 @part
@@ -74,15 +67,45 @@ def _dare_deltas(a, b, base, m, n, divisor, limit0, limit1, count, out):
 
 
 @merged
-def pair_deltas(raw, first, start, count, low, tiles, words):
-    """Fill the first two rows of tiles from `count` elements, a strip at most. Returns the sum of the signs that those
-    which reach low.limits elect; REFUSED where something is not finite, or the number of elements odd."""
-    if count & 1:
-        return np.int64(REFUSED)
+def _plain_deltas(raw, first, start, count, low, tiles, words):  # noqa: ARG001
     a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
     out = seen_at(address_of(tiles), np.int64(2 * TILE), np.float32)
-    if low.dare == DARE_NONE:
-        return _deltas(a, b, base, low.limits[0], low.limits[1], count // 2, out)
-    m = masks_of(0, first + start, count, low, words, tiles[3])
-    n = masks_of(1, first + start, count, low, words, tiles[4])
+    return _deltas(a, b, base, low.limits[0], low.limits[1], count // 2, out)
+
+
+@merged
+def _dared_deltas(raw, first, start, count, low, tiles, words):
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
+    m, n = masks_of(0, first, count, low, words, tiles[3]), masks_of(1, first, count, low, words, tiles[4])
+    out = seen_at(address_of(tiles), np.int64(2 * TILE), np.float32)
     return _dare_deltas(a, b, base, m, n, low.dare_divisor, low.limits[0], low.limits[1], count // 2, out)
+
+
+def deltas(raw, first, start, count, low, tiles, words):
+    """Stands in `survey_pair` for the loop that fills the first two rows of tiles from a strip. Returns the sum of the
+    signs that those which reach low.limits elect; REFUSED where something is not finite."""
+    raise NotImplementedError
+
+
+def survey_pair(raw, first, count, low, windows, below, tables, tiles, words):
+    """`survey_block` of the elements before the first strip that has a number which is not finite, or an odd number of
+    elements. Their number is left in words[0]."""
+    raw, low, windows, below, tables, tiles, words = borrowed((raw, low, windows, below, tables, tiles, words))
+    elected, start = np.int64(0), np.int64(0)
+    while start < count:
+        width = min(STRIP, count - start)
+        found = np.int64(REFUSED) if width & 1 else deltas(raw, first + start, start, width, low, tiles, words)
+        if found == REFUSED:
+            break
+        elected += found
+        histogram_rows(tiles, 0, 2, width // 2, windows, below, tables)
+        histogram_rows(tiles, HALF, 2, width // 2, windows, below, tables)
+        start += width
+    words[0] = np.uint64(start)
+    return elected
+
+
+SURVEY_PAIR = {
+    kind: compiled(bound(survey_pair, f"survey_pair_{kind}", deltas=function))
+    for kind, function in ((PLAIN, _plain_deltas), (DARED, _dared_deltas))
+}

@@ -3,7 +3,7 @@
 A 32-bit word holds two elements. Each half becomes a float32 by one mask or shift, and goes back into its half after
 rounding, so nothing is shuffled. The loops compute what `_prepare`, `_rules` and `_cast` compute, to the last bit, and
 give up where a number is not finite: the tiles then tell which input it is in. With DARE they go tile by tile, beside
-masks of one half-word an element.
+masks of one half-word an element. Which of them may be called is told in `_choice`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from mixmerge.kernels._compile import merged, part
-from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_NONE, SPARSE_TRIM, TILE
-from mixmerge.kernels._machine import address_of, as_bits, as_float, seen_as, seen_at
+from mixmerge.kernels._choice import DARED, PLAIN, SETTLED
+from mixmerge.kernels._compile import bound, compiled, merged, part
+from mixmerge.kernels._layout import REFUSED, TILE
+from mixmerge.kernels._machine import as_bits, as_float, borrowed, seen_as, seen_at
 from mixmerge.kernels._prepare import staying
 from mixmerge.kernels._random import spread
 
 SPAN: Final = 16_384
-"""Elements of one call of a loop; what is done again where one of them is not finite."""
+"""Elements of one call of a loop without masks; those with masks take a tile."""
 
-REFUSED: Final = -(2**40)
-"""A loop's answer instead of the sum of signs: nothing it wrote counts."""
+STEP: Final = 0
+"""Stands in `merge_pair` for the one or the other."""
 
 _HALF, _ONE, _BELOW_HALF = np.uint32(16), np.uint32(1), np.uint32(0x7FFF)
 _HIGH, _MAGNITUDE = np.uint32(0xFFFF0000), np.uint32(0x7FFFFFFF)
@@ -33,29 +34,6 @@ _ZERO, _WHOLE = np.float32(0), np.float32(1)
 _TAME = np.float32(2.0**100)
 """A change below it takes no finite BF16 number to infinity: it is less than half the step of the largest."""
 _BELOW_ZERO = np.float32(-(2.0**-149))
-
-
-@merged
-def bfloat_pair(raw, low):
-    """Whether there are two sources, they and the base, if there is one, BF16 at even addresses of words."""
-    misplaced = len(low.weights) != 2
-    for k in range(len(low.codes)):
-        if low.codes[k] >= 0:
-            misplaced |= low.codes[k] != 2 or raw[k] & 3 != 0
-    return not misplaced
-
-
-@merged
-def usual_pair(raw, first, count, low, out):
-    """Whether the loops of this module do what the numbers ask for."""
-    if not bfloat_pair(raw, low) or low.out_code != 2 or low.divisor != np.float32(1):
-        return False
-    if low.dare != DARE_NONE and (low.dare != DARE_RANDOM or low.dare_weight):
-        return False
-    for k in range(2):
-        if low.factors[k] != np.float32(1) or not low.limits[k] >= _ZERO or low.cuts[k] < first + count:
-            return False
-    return address_of(out) & 3 == 0
 
 
 @part
@@ -295,68 +273,92 @@ def masks_of(k, first, count, low, words, row):
 
 
 @merged
-def pair_sum(raw, first, start, count, low, out, tiles, words):
-    dared = low.dare != DARE_NONE
-    if low.delta or dared != (low.codes[2] >= 0) or low.sparse != SPARSE_NONE or count & 1:
-        return np.int64(REFUSED)
-    a, b, target = words_of(raw, 0, start, count), words_of(raw, 1, start, count), seen_as(out, np.uint32)[start // 2 :]
-    w0, w1, fine = low.weights[0], low.weights[1], True
-    if not dared:
-        fine = _sum(a, b, w0, w1, count // 2, target)
-    else:
-        base = words_of(raw, 2, start, count)
-        for at in range(0, count, TILE):
-            size, i = min(TILE, count - at), at // 2
-            m = masks_of(0, first + at, size, low, words, tiles[3])
-            n = masks_of(1, first + at, size, low, words, tiles[4])
-            fine &= _dare_sum(a[i:], b[i:], base[i:], m, n, low.dare_divisor, w0, w1, size // 2, target[i:])
+def _sum_pair(raw, first, start, count, low, target, tiles, words):  # noqa: ARG001
+    a, b = words_of(raw, 0, start, count), words_of(raw, 1, start, count)
+    fine = _sum(a, b, low.weights[0], low.weights[1], count // 2, target)
     return np.int64(0) if fine else np.int64(REFUSED)
 
 
 @merged
-def pair_delta_sum(raw, first, start, count, low, out, tiles, words):
-    if not low.delta or low.sparse != SPARSE_NONE or count & 1:
-        return np.int64(REFUSED)
+def _sum_dared_pair(raw, first, start, count, low, target, tiles, words):
     a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
-    target, w0, w1, scale = seen_as(out, np.uint32)[start // 2 :], low.weights[0], low.weights[1], low.scale
-    fine = True
-    if low.dare == DARE_NONE:
-        fine = _delta_sum(a, b, base, w0, w1, scale, count // 2, target)
-    else:
-        for at in range(0, count, TILE):
-            size, i = min(TILE, count - at), at // 2
-            m = masks_of(0, first + at, size, low, words, tiles[3])
-            n = masks_of(1, first + at, size, low, words, tiles[4])
-            fine &= _dare_delta_sum(
-                a[i:], b[i:], base[i:], m, n, low.dare_divisor, w0, w1, scale, size // 2, target[i:]
-            )
+    m, n = masks_of(0, first, count, low, words, tiles[3]), masks_of(1, first, count, low, words, tiles[4])
+    fine = _dare_sum(a, b, base, m, n, low.dare_divisor, low.weights[0], low.weights[1], count // 2, target)
     return np.int64(0) if fine else np.int64(REFUSED)
 
 
 @merged
-def pair_elect_mix_pair(raw, first, start, count, low, out, tiles, words):
-    if not low.delta or low.sparse != SPARSE_TRIM or low.majority == _ZERO or count & 1:
-        return np.int64(REFUSED)
+def _delta_sum_pair(raw, first, start, count, low, target, tiles, words):  # noqa: ARG001
     a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
-    target, w0, w1, scale = seen_as(out, np.uint32)[start // 2 :], low.weights[0], low.weights[1], low.scale
-    limit0, limit1, edge, signs = low.limits[0], low.limits[1], _edge(low.majority), np.int64(0)
-    if low.dare == DARE_NONE:
-        signs = _elect_mix_pair(a, b, base, w0, w1, scale, edge, limit0, limit1, count // 2, target)
-    else:
-        for at in range(0, count, TILE):
-            size, i = min(TILE, count - at), at // 2
-            m = masks_of(0, first + at, size, low, words, tiles[3])
-            n = masks_of(1, first + at, size, low, words, tiles[4])
-            x, y, z, to, half = a[i:], b[i:], base[i:], target[i:], size // 2
-            if low.settled:
-                signs += _dare_settled(x, y, z, m, n, low.dare_divisor, w0, w1, scale, half, to)
-            else:
-                signs += _dare_elect(x, y, z, m, n, low.dare_divisor, w0, w1, scale, edge, limit0, limit1, half, to)
-    return signs if signs > REFUSED // 2 else np.int64(REFUSED)
+    fine = _delta_sum(a, b, base, low.weights[0], low.weights[1], low.scale, count // 2, target)
+    return np.int64(0) if fine else np.int64(REFUSED)
 
 
-LOOPS: Final[Mapping[str, Callable[..., Any]]] = {
-    "sum": pair_sum,
-    "delta_sum": pair_delta_sum,
-    "elect_mix_pair": pair_elect_mix_pair,
+@merged
+def _delta_sum_dared_pair(raw, first, start, count, low, target, tiles, words):
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
+    m, n = masks_of(0, first, count, low, words, tiles[3]), masks_of(1, first, count, low, words, tiles[4])
+    w0, w1, scale = low.weights[0], low.weights[1], low.scale
+    fine = _dare_delta_sum(a, b, base, m, n, low.dare_divisor, w0, w1, scale, count // 2, target)
+    return np.int64(0) if fine else np.int64(REFUSED)
+
+
+@merged
+def _elect_pair(raw, first, start, count, low, target, tiles, words):  # noqa: ARG001
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
+    w0, w1, scale, edge = low.weights[0], low.weights[1], low.scale, _edge(low.majority)
+    return _elect_mix_pair(a, b, base, w0, w1, scale, edge, low.limits[0], low.limits[1], count // 2, target)
+
+
+@merged
+def _elect_dared_pair(raw, first, start, count, low, target, tiles, words):
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
+    m, n = masks_of(0, first, count, low, words, tiles[3]), masks_of(1, first, count, low, words, tiles[4])
+    w0, w1, scale, edge, half = low.weights[0], low.weights[1], low.scale, _edge(low.majority), count // 2
+    limit0, limit1, divisor = low.limits[0], low.limits[1], low.dare_divisor
+    return _dare_elect(a, b, base, m, n, divisor, w0, w1, scale, edge, limit0, limit1, half, target)
+
+
+@merged
+def _elect_settled_pair(raw, first, start, count, low, target, tiles, words):
+    a, b, base = words_of(raw, 0, start, count), words_of(raw, 1, start, count), words_of(raw, 2, start, count)
+    m, n = masks_of(0, first, count, low, words, tiles[3]), masks_of(1, first, count, low, words, tiles[4])
+    w0, w1, scale = low.weights[0], low.weights[1], low.scale
+    return _dare_settled(a, b, base, m, n, low.dare_divisor, w0, w1, scale, count // 2, target)
+
+
+def loop(raw, first, start, count, low, target, tiles, words):
+    """Stands in `merge_pair` for the loop of a rule."""
+    raise NotImplementedError
+
+
+def merge_pair(raw, first, count, low, out, tiles, words):
+    """As `merge_block`, an even number of elements, where `_choice.merged_pair` says so; REFUSED where something is not
+    finite."""
+    raw, low, out, tiles, words = borrowed((raw, low, out, tiles, words))
+    target, elected = seen_as(out, np.uint32), np.int64(0)
+    for start in range(0, count, STEP):
+        size = min(STEP, count - start)
+        found = loop(raw, first + start, start, size, low, target[start // 2 :], tiles, words)
+        if found == REFUSED:
+            return np.int64(REFUSED)
+        elected += found
+    return elected
+
+
+_LOOPS: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
+    ("sum", PLAIN): _sum_pair,
+    ("sum", DARED): _sum_dared_pair,
+    ("delta_sum", PLAIN): _delta_sum_pair,
+    ("delta_sum", DARED): _delta_sum_dared_pair,
+    ("elect_mix_pair", PLAIN): _elect_pair,
+    ("elect_mix_pair", DARED): _elect_dared_pair,
+    ("elect_mix_pair", SETTLED): _elect_settled_pair,
+}
+
+MERGE_PAIR: Final[Mapping[tuple[str, str], Callable[..., int]]] = {
+    (rule, kind): compiled(
+        bound(merge_pair, f"merge_pair_{rule}_{kind}", loop=function, STEP=SPAN if kind == PLAIN else TILE)
+    )
+    for (rule, kind), function in _LOOPS.items()
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from mixmerge.kernels._cast import widen
-from mixmerge.kernels._compile import merged, part
-from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_BERNOULLI, SPARSE_NONE, SPARSE_TRIM
+from mixmerge.kernels._choice import DARED, DRAWN, PLAIN
+from mixmerge.kernels._compile import bound, merged, part
+from mixmerge.kernels._layout import DARE_NONE, DARE_RANDOM, SPARSE_NONE, SPARSE_TRIM
 from mixmerge.kernels._machine import seen_as, seen_at
 from mixmerge.kernels._random import random_bits, random_mask, spread
 
@@ -98,56 +99,70 @@ def _trim(row, count, limit):
         bits[i] = np.uint32(bits[i] & keep)
 
 
-@merged
-def _finish(row, k, first, count, low, words, mask):
-    """What sparsifying asks beside a threshold: cuts among equals, random masks, rescaling."""
-    if low.sparse == SPARSE_BERNOULLI:
-        random_mask(low.keys[k], first, count, low.keeps[k], words, mask)
-        _masked(row, count, mask)
-    else:
-        limit = low.limits[k]
-        for i in range(max(low.cuts[k] - first + 1, 0), count):
-            if abs(row[i]) == limit:
-                row[i] = _ZERO
-    factor = low.factors[k]
+@part
+def _rescale(row, factor, count):
     if factor != _ONE:
         for i in range(count):
             row[i] = row[i] * factor
 
 
 @merged
-def sparsify(row, k, first, count, low, words, mask):
-    """Thin one source's task vector in place, as the method says, and rescale what stays. mask: uint8 of scratch."""
-    if low.sparse == SPARSE_TRIM:
-        _trim(row, count, low.limits[k])
-    _finish(row, k, first, count, low, words, mask)
+def _moved(stored, base, k, first, count, low, moved, limit, words, mask, spare, row):  # noqa: ARG001
+    _delta(stored, base, count, limit, row)
 
 
 @merged
-def _thinned(stored, base, k, first, count, low, limit, words, mask, spare, row):
-    """From a source's stored values to its task vector, after DARE where there is one; see `_delta` for limit."""
-    if low.dare == DARE_NONE:
-        _delta(stored, base, count, limit, row)
-        return
+def _dared(stored, base, k, first, count, low, moved, limit, words, mask, spare, row):
     _dare_mask(stored, base, k, first, count, low, words, mask)
     if low.dare_weight:
-        _dare_weights(stored, count, low.dare_divisor, mask, spare)
-        _delta(spare, base, count, limit, row)
-    else:
+        _dare_weights(stored, count, low.dare_divisor, mask, spare if moved else row)
+        if moved:
+            _delta(spare, base, count, limit, row)
+    elif moved:
         _dare_delta(stored, base, count, low.dare_divisor, mask, limit, row)
-
-
-@merged
-def _dared(stored, base, k, first, count, low, words, mask, row):
-    _dare_mask(stored, base, k, first, count, low, words, mask)
-    if low.dare_weight:
-        _dare_weights(stored, count, low.dare_divisor, mask, row)
     else:
         _dare(stored, base, count, low.dare_divisor, mask, row)
 
 
 @merged
-def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
+def _seen(row, k, first, count, low, trimmed, words, mask):
+    """Nothing is sparsified that is only looked at."""
+
+
+@merged
+def _cut(row, k, first, count, low, trimmed, words, mask):  # noqa: ARG001
+    """What is below the threshold is 0, unless that has been seen to, and what is to go of those that equal it."""
+    if low.sparse != SPARSE_NONE:
+        limit = low.limits[k]
+        if not trimmed:
+            _trim(row, count, limit)
+        for i in range(max(low.cuts[k] - first + 1, 0), count):
+            if abs(row[i]) == limit:
+                row[i] = _ZERO
+        _rescale(row, low.factors[k], count)
+
+
+@merged
+def _draw(row, k, first, count, low, trimmed, words, mask):  # noqa: ARG001
+    """What a random mask does not leave is 0."""
+    random_mask(low.keys[k], first, count, low.keeps[k], words, mask)
+    _masked(row, count, mask)
+    _rescale(row, low.factors[k], count)
+
+
+def change(stored, base, k, first, count, low, moved, limit, words, mask, spare, row):
+    """Stands in `_prepare` for `_moved` or `_dared`: from a source's stored values to those after DARE, and to the task
+    vector if that is asked for (moved); see `_delta` for limit."""
+    raise NotImplementedError
+
+
+def sparsify(row, k, first, count, low, trimmed, words, mask):
+    """Stands in `_prepare` for one of `SPARSIFY`, or `_seen`: thins one source's task vector in place, as the method
+    says, and rescales what stays. trimmed: its threshold has been applied. mask: uint8 of scratch."""
+    raise NotImplementedError
+
+
+def _prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
     """Fill tiles[k][:count] for every source and tiles[n] with the base, from elements start .. of the raw rows.
 
     raw: int64 (n + 1,), the address of each row. first: index in the tensor of element `start` of the rows. level: 0
@@ -157,19 +172,32 @@ def prepare(raw, start, first, count, low, level, tiles, words, nonfinite):
     """
     n = len(low.weights)
     base, stored, spare, mask = tiles[n], tiles[n + 1], tiles[n + 2], seen_as(tiles[n + 4], np.uint8)
-    dared, moved = level >= 1 and low.dare != DARE_NONE, level >= 2 and low.delta == 1
+    moved = level >= 2 and low.delta == 1
+    changed = moved or (level >= 1 and low.dare != DARE_NONE)
     if low.codes[n] >= 0 and widen(raw[n], low.codes[n], start, count, base):
         nonfinite[n] = 1
     for k in range(n):
         row = tiles[k]
-        if widen(raw[k], low.codes[k], start, count, stored if dared or moved else row):
+        if widen(raw[k], low.codes[k], start, count, stored if changed else row):
             nonfinite[k] = 1
-        if moved:
+        if changed:
             limit = low.limits[k] if level >= 3 and low.sparse == SPARSE_TRIM else _NONE
-            _thinned(stored, base, k, first, count, low, limit, words, mask, spare, row)
-        elif dared:
-            _dared(stored, base, k, first, count, low, words, mask, row)
-        if level >= 3 and low.sparse != SPARSE_NONE:
-            if not moved and low.sparse == SPARSE_TRIM:
-                _trim(row, count, low.limits[k])
-            _finish(row, k, first, count, low, words, mask)
+            change(stored, base, k, first, count, low, moved, limit, words, mask, spare, row)
+        if level >= 3:
+            sparsify(row, k, first, count, low, moved, words, mask)
+
+
+def _prepared(name, changing, sparsifying):
+    """`_prepare` compiled for one kind of tensor, without what others ask for: that would take most of the time."""
+    return merged(bound(_prepare, f"prepare_{name}", change=changing, sparsify=sparsifying))
+
+
+SPARSIFY = {PLAIN: _cut, DARED: _cut, DRAWN: _draw}
+SEE = {PLAIN: _prepared("seen", _moved, _seen), DARED: _prepared("seen_dared", _dared, _seen)}
+"""`_prepare` up to level 2."""
+
+PREPARE = {
+    PLAIN: _prepared("plain", _moved, _cut),
+    DARED: _prepared("dared", _dared, _cut),
+    DRAWN: _prepared("drawn", _moved, _draw),
+}
