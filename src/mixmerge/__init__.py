@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import MixmergeError, Problem
+from mixmerge.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mixmerge.api import merge, plan, verify
@@ -36,11 +37,9 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names on first use, so that importing the package costs nothing; `__version__` is one of them."""
+    """Public names on first use, so that importing the package costs nothing."""
     import importlib
 
-    if name == "__version__":
-        return importlib.import_module("mixmerge.api").package_version()
     if name not in _LAZY:
         raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
@@ -48,7 +47,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """What a person is offered, also before it was used."""
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

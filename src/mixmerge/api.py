@@ -16,16 +16,7 @@ from mixmerge.engine.verify import verify_folder
 from mixmerge.errors import MixmergeError, PlanError, Problem
 from mixmerge.planning import DEFAULT_SHARD, Plan, build_plan
 from mixmerge.recipe import ModelRef, Recipe, load_recipe, model_refs, parse_recipe
-
-
-def package_version() -> str:
-    """Version of the installed package."""
-    from importlib.metadata import PackageNotFoundError, version  # a plan does without: it takes a tenth of its start
-
-    try:
-        return version("mixmerge")
-    except PackageNotFoundError:
-        return "0+unknown"
+from mixmerge.version import __version__
 
 
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -106,7 +97,7 @@ def merge(
         return merge_to_folder(
             planned,
             out,
-            version=package_version(),
+            version=__version__,
             resume=resume,
             overwrite=overwrite,
             listeners=listeners,

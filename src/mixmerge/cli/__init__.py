@@ -17,6 +17,7 @@ from mixmerge.cli.failures import FAILED, UsageError, exit_code
 from mixmerge.cli.parser import HELP, Command, of_click
 from mixmerge.cli.terminal import nobody_reads
 from mixmerge.errors import MixmergeError, Problem, nearest
+from mixmerge.version import __version__
 
 
 class Entry(NamedTuple):
@@ -144,7 +145,5 @@ def _root() -> _Commands:
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: Any) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"mixmerge {version('mixmerge')}")
+        print(f"mixmerge {__version__}")
         ctx.exit()

@@ -15,7 +15,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-from mixmerge import api
 from mixmerge.evaluation import AnyTask, Split, Task
 from mixmerge.planning import Plan
 from mixmerge.recipe import canonical, recipe_hash
@@ -26,6 +25,7 @@ from mixmerge.study.proof import source_models, source_name
 from mixmerge.study.space import Space
 from mixmerge.study.suites import sources_of
 from mixmerge.study.workbench import ScoreFunction, Workbench
+from mixmerge.version import __version__
 
 
 def describe(
@@ -176,4 +176,4 @@ def _versions() -> dict[str, str]:
     found = {name: metadata.version(name) for name in packages}
     machine = f"{platform.system()} {platform.machine()}"
     here = {"python": platform.python_version(), "platform": machine, "cpus": str(os.cpu_count())}
-    return {"mixmerge": api.package_version(), **here, **found}
+    return {"mixmerge": __version__, **here, **found}

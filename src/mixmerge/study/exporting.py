@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mixmerge import api
 from mixmerge.engine import Listener
 from mixmerge.engine.folder import check_place, merge_to_folder
 from mixmerge.errors import OutputError, PlanError, Problem
@@ -20,6 +19,7 @@ from mixmerge.study.session import pareto_set
 from mixmerge.study.storage import Recorded
 from mixmerge.study.study import Study
 from mixmerge.study.summary import not_proved, recipe_of, tables
+from mixmerge.version import __version__
 
 
 def export(
@@ -56,7 +56,7 @@ def export(
             place.parent.mkdir(parents=True, exist_ok=True)
             card = study_section(study.records, one, hashes)
             merge_to_folder(
-                plan, place, version=api.package_version(), overwrite=overwrite, listeners=tuple(listeners), card=card
+                plan, place, version=__version__, overwrite=overwrite, listeners=tuple(listeners), card=card
             )
     if push_to_hub is not None:
         upload(target, push_to_hub, private=private)

@@ -20,7 +20,6 @@ from typing import Any, Final
 import numpy as np
 import xxhash
 
-from mixmerge import api
 from mixmerge.engine.folder import merge_to_folder
 from mixmerge.evaluation import AnyTask, Backend, LiveBackend, LiveModel, computed_in, split
 from mixmerge.evaluation.secret_words import without_secrets
@@ -36,6 +35,7 @@ from mixmerge.study.space import Point
 from mixmerge.study.suites import notes_on
 from mixmerge.study.tasks import outside_tasks, repeats, study_tasks
 from mixmerge.study.threads import on_threads, scoring_threads
+from mixmerge.version import __version__
 
 SCRATCH: Final = "scratch"
 CUSTOM: Final = "score"
@@ -242,7 +242,7 @@ class Workbench:
             plan = self.merger.plan_of(subject) if isinstance(subject, Point) else self._plain()
         out = self._scratch / "merged"
         self._scratch.mkdir(parents=True, exist_ok=True)
-        merge_to_folder(plan, out, version=api.package_version(), overwrite=True)
+        merge_to_folder(plan, out, version=__version__, overwrite=True)
         return out
 
     @property
