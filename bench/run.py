@@ -1,4 +1,4 @@
-"""Whole-command times of Mixmerge beside the I/O floor and mergekit, as ratios from one run.
+"""Whole-command times of Mixmerge beside the I/O floor, the disk alone and mergekit, as ratios from one run.
 
 usage: run.py [--work DIR] [--repeat 5] [--peer-repeat 1] [--layers 22] [--hidden 2048] [--only NAME ...]
 
@@ -128,13 +128,24 @@ class Bench:
         target = self.work / "floor.bin"
         return [sys.executable, str(HERE / "floor.py"), str(target), *(str(self.work / name) for name in case.models)]
 
+    def disk(self, case: Case) -> list[str]:
+        """The command that writes as many bytes as a case does."""
+        target = self.work / "disk.bin"
+        return [sys.executable, str(HERE / "disk.py"), str(target), str(self.work / case.models[0])]
+
+    def _seconds(self, command: Sequence[str]) -> float:
+        """What it prints."""
+        timed(command, self.log)
+        return float(self.log.read_text())
+
     def measure(self, case: Case) -> dict[str, object]:
-        """Floor and ours in turn, so that both meet the same machine; mergekit in between, less often: it takes
+        """Floor, disk and ours in turn, so that all meet the same machine; mergekit in between, less often: it takes
         minutes, and once it has run, its files are read."""
-        floors, runs, peers = [], [], []
+        floors, disks, runs, peers = [], [], [], []
         for turn in range(self.repeat + 1):
-            timed(self.floor(case), self.log)
-            floors.append(float(self.log.read_text()))
+            floors.append(self._seconds(self.floor(case)))
+            disks.append(self._seconds(self.disk(case)))
+            (self.work / "disk.bin").unlink()
             runs.append(self._fresh(self.ours(case)))
             if self.mergekit and case.theirs and turn < self.peer_repeat:
                 peers.append(self._fresh(self.theirs(case)))
@@ -147,6 +158,7 @@ class Bench:
         return {
             "name": case.name,
             "floor": statistics.median(floors[1:]),
+            "disk": statistics.median(disks[1:]),
             "ours": statistics.median(run.seconds for run in runs[1:]),
             "least": min(run.seconds for run in runs[1:]),
             "peak": max(run.peak for run in runs),
@@ -171,8 +183,10 @@ class Bench:
 
 def table(rows: Sequence[dict[str, object]]) -> str:
     """Markdown of the results."""
-    head = "| merge | floor | mixmerge | peak RSS (projected) | mergekit | its peak RSS | times faster |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    head = (
+        "| merge | floor | writing alone | mixmerge | peak RSS (projected) | mergekit | its peak RSS | times faster |"
+    )
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
     for row in rows:
         ours, theirs = float(str(row["ours"])), row["theirs"]
         peer = ("-", "-", "-")
@@ -184,8 +198,8 @@ def table(rows: Sequence[dict[str, object]]) -> str:
             )
         memory = f"{int(str(row['peak'])) / 1e6:.0f} MB ({int(str(row['projected'])) / 1e6:.0f})"
         lines.append(
-            f"| {row['name']} | {row['floor']:.2f} s | {ours:.2f} s (best {row['least']:.2f}) | {memory} | "
-            f"{peer[0]} | {peer[1]} | {peer[2]} |"
+            f"| {row['name']} | {row['floor']:.2f} s | {row['disk']:.2f} s | "
+            f"{ours:.2f} s (best {row['least']:.2f}) | {memory} | {peer[0]} | {peer[1]} | {peer[2]} |"
         )
     return "\n".join(lines)
 
