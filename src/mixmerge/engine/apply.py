@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -65,43 +64,26 @@ class Applier:
 
     def run(self, arenas: list[Arena]) -> int:
         """Merge every tensor that is not there. Returns the sum of the signs elected in all."""
-        self._compile(arenas[0])
         total = sum(step.read_bytes + step.spec.nbytes for step in self.steps)
         self.listen(PassStarted("merging", total))
         run_jobs(self._jobs(), self._work, arenas)
         return sum(self.elected.values())
 
-    def _compile(self, arena: Arena) -> None:
+    def compile(self, arena: Arena) -> None:
         """Compile what the pass will call, where that has not been done on this machine: seconds, told to listeners."""
-        for sort, step in self._unlike().items():
-            low = self._lowered(step)
+        seen = set()
+        for step in self.steps:
+            rule = rule_of(step, self.plan.ratios)
+            dtypes = (*(kernel_code(item.dtype) for item in step.all_inputs), kernel_code(step.spec.dtype))
+            low = self._lowered(step) if (rule, dtypes, step.spec.count % 2) not in seen else None
             if low is None:
                 continue
-            call = (
-                self.kernels.merge_block[sort[0]],
-                arena.raw,
-                0,
-                step.spec.count % 2,
-                low,
-                arena.out,
-                *arena.scratch,
-            )
-            if not self.kernels.ready(*call):
-                self.listen(PassStarted(COMPILING, 0))
-                self.kernels.make_ready(*call)
-
-    def _unlike(self) -> dict[tuple[Any, ...], Step]:
-        """A tensor of each sort that loops may be chosen for."""
-        steps = [step for step in self.steps if step.spec.count]
-        return {
-            (
-                rule_of(step, self.plan.ratios),
-                *(kernel_code(item.dtype) for item in step.all_inputs),
-                kernel_code(step.spec.dtype),
-                step.spec.count % 2,
-            ): step
-            for step in steps
-        }
+            seen.add((rule, dtypes, step.spec.count % 2))
+            for odd in sorted({count % 2 for _, count in pieces(step, self._block(step, low))}):
+                call = (self.kernels.merge_block[rule], arena.raw, 0, odd, low, arena.out, *arena.scratch)
+                if not self.kernels.ready(*call):
+                    self.listen(PassStarted(COMPILING, 0))
+                    self.kernels.make_ready(*call)
 
     def _jobs(self) -> Iterator[_Job]:
         for step in self.steps:

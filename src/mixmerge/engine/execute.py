@@ -45,6 +45,7 @@ class Engine:
         self.files = files
         self.arenas = [Arena(plan, files) for _ in range(plan.budget.threads)]
         self._masks: Masks | None = None
+        self._compiled: tuple[int, bool] | None = None
         self._listeners = tuple(listeners)
         self._lock = threading.Lock()
 
@@ -98,6 +99,10 @@ class Engine:
             files=self.files,
             masks=self._masks,
         )
+        settled = self._masks is not None and self._masks.settled is not None
+        if self._compiled != (id(plan.steps), settled):
+            applier.compile(self.arenas[0])
+            self._compiled = (id(plan.steps), settled)
         return applier.run(self.arenas)
 
     def _prepare(self, plan: Plan, settled: Statistics | None) -> None:

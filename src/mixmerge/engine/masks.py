@@ -94,6 +94,11 @@ def wanted(plan: Plan, kernels: Kernels) -> bool:
 
 
 def settles(plan: Plan) -> bool:
-    """Whether all that is merged elects signs, and so whether masks can be settled."""
+    """Whether all that is merged elects signs, and so whether masks can be settled.
+
+    Not where DARE masks weights: what is left out would be a change by all of the base's weight, not none.
+    """
+    if plan.recipe.dare is not None and plan.recipe.dare.of == "weight":
+        return False
     rules = {rule_of(step, plan.ratios) for step in plan.steps if step.method is not None}
     return bool(rules) and all(rule.startswith("elect") for rule in rules)

@@ -6,9 +6,8 @@ do everything takes twenty. Knows what loops are told; nothing of how they do it
 
 from __future__ import annotations
 
-from typing import Final
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from mixmerge.kernels._layout import (
     DARE_NONE,
@@ -31,8 +30,10 @@ SEEN_KINDS: Final = (PLAIN, DARED)
 SETTLED: Final = "settled"
 """Of pairs, beside plain and dared ones: masks leave out what is trimmed and outvoted."""
 
+WORD: Final = 4
+"""Bytes of what the loops of pairs read and write at once."""
+
 _BFLOAT: Final = 2
-_WORD: Final = 4
 
 
 def kind_of(low: Lowered) -> str:
@@ -48,17 +49,29 @@ def seen_kind_of(low: Lowered) -> str:
     return PLAIN if low.dare == DARE_NONE else DARED
 
 
-def merged_pair(rule: str, addresses: np.ndarray, first: int, count: int, low: Lowered, out: np.ndarray) -> str | None:
-    """Which of the loops of `_pairs` may merge a block: the kind of the pair; None where the tiles have to.
+class Pair(NamedTuple):
+    """A tensor that the loops of `_pairs` may merge.
 
-    addresses: int64 (n + 1,) or more, of the rows; the rest as `merge_block` is told.
+    kind: which of them; rows: those there are, whose addresses have to be those of words; limit: elements before which
+    no cut among equal magnitudes falls.
     """
-    kind = _pair(addresses, low)
-    if kind is None or not _pair_fits(rule, low) or count % 2 or out.ctypes.data % _WORD:
+
+    kind: str
+    rows: tuple[int, ...]
+    limit: int
+
+
+def aligned(pair: Pair, places: Sequence[int]) -> bool:
+    """Whether the rows at these addresses are words."""
+    return all(places[row] % WORD == 0 for row in pair.rows)
+
+
+def merged_pair(rule: str, low: Lowered) -> Pair | None:
+    """What `_pairs` has for a tensor, in blocks of an even number of elements; None where the tiles have to do it."""
+    pair = _pair(low) if _pair_fits(rule, low) else None
+    if pair is None or low.factors.tolist() != [1, 1] or not all(limit >= 0 for limit in low.limits.tolist()):
         return None
-    if not ((low.factors == 1) & (low.limits >= 0) & (low.cuts >= first + count)).all():
-        return None
-    return SETTLED if kind == DARED and low.settled and rule == "elect_mix_pair" else kind
+    return pair._replace(kind=SETTLED) if pair.kind == DARED and low.settled and rule == "elect_mix_pair" else pair
 
 
 def _pair_fits(rule: str, low: Lowered) -> bool:
@@ -67,24 +80,27 @@ def _pair_fits(rule: str, low: Lowered) -> bool:
         return False
     if rule == "sum":
         base = low.codes[-1] >= 0
-        return low.delta == 0 and base == (low.dare != DARE_NONE) and low.sparse == SPARSE_NONE
+        return low.delta == 0 and bool(base == (low.dare != DARE_NONE)) and low.sparse == SPARSE_NONE
     if low.delta == 0:
         return False
     if rule == "delta_sum":
         return low.sparse == SPARSE_NONE
-    return rule == "elect_mix_pair" and low.sparse == SPARSE_TRIM and low.majority != 0
+    return bool(rule == "elect_mix_pair" and low.sparse == SPARSE_TRIM and low.majority != 0)
 
 
-def surveyed_pair(addresses: np.ndarray, low: Lowered) -> str | None:
+def surveyed_pair(low: Lowered) -> Pair | None:
     """The same of the loops of `_pair_survey`."""
-    return _pair(addresses, low) if low.delta == 1 and low.codes[-1] >= 0 else None
+    return _pair(low) if low.delta == 1 and low.codes[-1] >= 0 else None
 
 
-def _pair(addresses: np.ndarray, low: Lowered) -> str | None:
-    """Of two sources, they and the base, if there is one, BF16 at even addresses of words."""
-    there = np.flatnonzero(low.codes >= 0)  # without a base there may be no row for it
-    if len(low.weights) != 2 or (low.codes[there] != _BFLOAT).any() or (addresses[there] % _WORD).any():
+def _pair(low: Lowered) -> Pair | None:
+    """Of two sources, they and the base, if there is one, BF16."""
+    codes = low.codes.tolist()
+    rows = tuple(row for row, code in enumerate(codes) if code >= 0)
+    if len(codes) != 3 or any(codes[row] != _BFLOAT for row in rows):
         return None
     if low.dare == DARE_NONE:
-        return PLAIN
-    return DARED if low.dare == DARE_RANDOM and not low.dare_weight else None
+        return Pair(PLAIN, rows, min(low.cuts.tolist()))
+    if low.dare != DARE_RANDOM or low.dare_weight:
+        return None
+    return Pair(DARED, rows, min(low.cuts.tolist()))

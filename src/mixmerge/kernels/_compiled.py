@@ -7,6 +7,7 @@ is the definition: it sees a sample only, in less time than compiling it takes f
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from mixmerge.kernels._choice import (
     PLAIN,
     SEEN_KINDS,
     SETTLED,
+    WORD,
+    Pair,
+    aligned,
     kind_of,
     merged_pair,
     seen_kind_of,
@@ -32,21 +36,44 @@ Call = tuple[Loop, tuple[Any, ...]]
 _BFLOAT_BYTES = 2
 
 
+class _Latest(threading.local):
+    """The tensor that a thread was told of last, and what is chosen for it: all blocks of one are told alike."""
+
+    def __init__(self) -> None:
+        self.low: Lowered | None = None
+        self.kind = PLAIN
+        self.pair: Pair | None = None
+
+
 class OverRows:
     """A kernel for rows that are uint8 arrays, each contiguous; they outlive the call, since the caller has them."""
 
     def __init__(self, name: str, kinds: tuple[str, ...], kind: Callable[[Lowered], str]) -> None:
         """kinds: of tensors that have a loop, in `_measure`; kind: which of them one is."""
-        self.kind = kind
         self.loops = {kind: _loop(f"{name}_{kind}", "_measure", "MEASURE", (name, kind)) for kind in kinds}
         self.pairs: dict[str, Loop] = {}
+        self._kind = kind
+        self._latest = _Latest()
 
     def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
-        return self.loops[self.kind(low)](addresses(rows), first, count, low, *rest)
+        return self._whole(low)(addresses(rows), first, count, low, *rest)
 
     def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
         """The loop that is tried first in such a call, and what it is told."""
-        return self.loops[self.kind(low)], (addresses(rows), first, count, low, *rest)
+        return self._whole(low), (addresses(rows), first, count, low, *rest)
+
+    def _whole(self, low: Lowered) -> Loop:
+        """The loop that does all that such a tensor may ask."""
+        return self.loops[self._told(low).kind]
+
+    def _told(self, low: Lowered) -> _Latest:
+        latest = self._latest
+        if latest.low is not low:
+            latest.kind, latest.pair, latest.low = self._kind(low), self._pair_of(low), low
+        return latest
+
+    def _pair_of(self, low: Lowered) -> Pair | None:  # noqa: ARG002
+        return None
 
 
 class Merging(OverRows):
@@ -54,24 +81,29 @@ class Merging(OverRows):
 
     def __init__(self, rule: str, pairs: tuple[str, ...]) -> None:
         """pairs: the kinds of pairs that have loops of their own."""
-        self.rule, self.kind = rule, kind_of
-        self.loops = {
-            kind: _loop(f"merge_block_{rule}_{kind}", "_merge", "MERGE_BLOCK", (rule, kind)) for kind in KINDS
-        }
-        self.pairs = {kind: _loop(f"merge_pair_{rule}_{kind}", "_pairs", "MERGE_PAIR", (rule, kind)) for kind in pairs}
+        super().__init__("", (), kind_of)
+        self._rule = rule
+        for kind in KINDS:
+            self.loops[kind] = _loop(f"merge_block_{rule}_{kind}", "_merge", "MERGE_BLOCK", (rule, kind))
+        for kind in pairs:
+            self.pairs[kind] = _loop(f"merge_pair_{rule}_{kind}", "_pairs", "MERGE_PAIR", (rule, kind))
 
     def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
         loop, arguments = self.chosen(rows, first, count, low, *rest)
         found = loop(*arguments)
-        return found if found != REFUSED else super().__call__(rows, first, count, low, *rest)
+        return found if found != REFUSED else self._whole(low)(arguments[0], first, count, low, *rest)
 
     def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
         out, tiles, words, _ = rest
-        places = addresses(rows)
-        pair = merged_pair(self.rule, places, first, count, low, out)
-        if pair is None:
-            return super().chosen(rows, first, count, low, *rest)
-        return self.pairs[pair], (places, first, count, low, out, tiles, words)
+        places, pair = addresses(rows), self._told(low).pair
+        if pair is None or count % 2 or first + count > pair.limit:
+            return self._whole(low), (places, first, count, low, *rest)
+        if _address(out) % WORD or not aligned(pair, places.tolist()):
+            return self._whole(low), (places, first, count, low, *rest)
+        return self.pairs[pair.kind], (places, first, count, low, out, tiles, words)
+
+    def _pair_of(self, low: Lowered) -> Pair | None:
+        return merged_pair(self._rule, low)
 
 
 class Surveying(OverRows):
@@ -79,9 +111,8 @@ class Surveying(OverRows):
 
     def __init__(self) -> None:
         super().__init__("survey_block", SEEN_KINDS, seen_kind_of)
-        self.pairs = {
-            kind: _loop(f"survey_pair_{kind}", "_pair_survey", "SURVEY_PAIR", kind) for kind in (PLAIN, DARED)
-        }
+        for kind in SEEN_KINDS:
+            self.pairs[kind] = _loop(f"survey_pair_{kind}", "_pair_survey", "SURVEY_PAIR", kind)
 
     def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
         loop, arguments = self.chosen(rows, first, count, low, *rest)
@@ -89,20 +120,26 @@ class Surveying(OverRows):
         done = int(rest[-2][0]) if loop in self.pairs.values() else count
         if done < count:
             left = arguments[0] + _BFLOAT_BYTES * done
-            elected += self.loops[self.kind(low)](left, first + done, count - done, low, *rest)
+            elected += self._whole(low)(left, first + done, count - done, low, *rest)
         return elected
 
     def chosen(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Call:
-        places = addresses(rows)
-        pair = surveyed_pair(places, low)
-        if pair is None:
-            return super().chosen(rows, first, count, low, *rest)
-        return self.pairs[pair], (places, first, count, low, *rest[:-1])
+        places, pair = addresses(rows), self._told(low).pair
+        if pair is None or not aligned(pair, places.tolist()):
+            return self._whole(low), (places, first, count, low, *rest)
+        return self.pairs[pair.kind], (places, first, count, low, *rest[:-1])
+
+    def _pair_of(self, low: Lowered) -> Pair | None:
+        return surveyed_pair(low)
 
 
 def addresses(rows: Any) -> np.ndarray:
     """int64, of each row's first byte."""
-    return np.array([row.__array_interface__["data"][0] for row in rows], np.int64)
+    return np.array([_address(row) for row in rows], np.int64)
+
+
+def _address(row: np.ndarray) -> int:
+    return int(row.__array_interface__["data"][0])
 
 
 def _loop(name: str, module: str, table: str, place: Any) -> Loop:
