@@ -326,6 +326,38 @@ def test_threads_that_come_first_together_compile_once(cache: Cache) -> None:
     assert len(files(cache)) == 1
 
 
+COMING = """
+from mixmerge.kernels._compile import compiled
+from mixmerge.kernels._loop import Loop
+made = []
+def twice(number):
+    return 2 * number
+def find():
+    made.append(1)
+    return compiled(twice)
+assert Loop("twice", find)(21) == 42
+print(len(made))
+"""
+
+
+def test_processes_that_come_first_together_compile_once(cache: Cache) -> None:
+    """As the workers of a study do: the others wait, and take what the first one keeps."""
+    command = [sys.executable, "-c", COMING]
+    coming = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate(timeout=100)[0] for process in coming]
+    assert sorted(told) == ["0\n", "0\n", "1\n"]
+    assert len(files(cache)) == 1
+
+
+def test_nobody_waits_for_ever(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may be stopped in the middle of it."""
+    monkeypatch.setattr(_store, "_PATIENCE", 0.01)
+    loop = Loop("twice", lambda: compiled(twice))
+    with _store.turn("twice", str(taken_apart((21,))[0])):
+        assert loop(21) == 42
+    assert len(files(cache)) == 1
+
+
 def test_a_tuple_is_taken_apart_anew_where_it_is_another() -> None:
     """The same one is not, in all calls for the blocks of a tensor."""
     one, other = Pair(np.arange(3), np.float32(1)), Pair(np.arange(4), np.float32(2))

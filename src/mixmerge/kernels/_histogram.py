@@ -44,6 +44,7 @@ def _histogram_tile(bits, count, low_bits, width, shift, below, table):
 
 @part
 def histogram_rows(tiles, start, n, width, windows, below, tables):
+    """`width` elements of every row, from `start` on, into its histogram, where its window holds anything."""
     for k in range(n):
         window = windows[k]
         if window[1]:

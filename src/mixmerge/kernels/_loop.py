@@ -71,10 +71,14 @@ class Loop:
         if _UNKNOWN in form:
             return self._dispatched()
         try:
-            code = _store.kept(self.name, str(form)) or self._emitted(form, arguments)
+            code = _store.kept(self.name, str(form)) or self._in_turn(form, arguments)
             return _native(_store.address_of(code), code.returns, arguments)
         except _NOT_KEPT:
             return self._dispatched()
+
+    def _in_turn(self, form: Form, arguments: Sequence[Any]) -> _store.MachineCode:
+        with _store.turn(self.name, str(form)):
+            return _store.kept(self.name, str(form)) or self._emitted(form, arguments)
 
     def _emitted(self, form: Form, arguments: Sequence[Any]) -> _store.MachineCode:
         from mixmerge.kernels._compile import emitted

@@ -13,17 +13,25 @@ import hashlib
 import importlib.util
 import json
 import os
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from mixmerge.fileio import atomic_write
+from mixmerge.fileio import atomic_write, lock
 
 _IGNORED: Final = frozenset({"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"})
 """Numba's settings that change no machine code."""
+
+_PATIENCE: Final = 60.0
+"""Seconds to wait for another process that compiles the same loop: several times what it takes."""
+
+_STEP: Final = 0.05
+"""Seconds between two looks whether it is done."""
 
 _LOADED: Final[list[Any]] = []
 """Engines, which own the machine code in memory; it stays as long as the process does."""
@@ -127,6 +135,26 @@ def keep(name: str, form: str, code: MachineCode) -> None:
         atomic_write(path, hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
     except OSError:
         return
+
+
+@contextmanager
+def turn(name: str, form: str) -> Iterator[None]:
+    """Held by one process at a time, so that those that begin together compile a loop once. Whoever has waited long
+    enough goes on without it: its holder may be stopped. It ends with the process that holds it."""
+    try:
+        place = _path(name, form).with_suffix(".lock")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # nothing can be kept there either
+        yield
+        return
+    try:
+        end = time.monotonic() + _PATIENCE
+        while not lock(held) and time.monotonic() < end:
+            time.sleep(_STEP)
+        yield
+    finally:
+        os.close(held)
 
 
 def any_kept(name: str = "*") -> bool:
