@@ -21,7 +21,7 @@ test: lint types floors units
 
 # torch comes first: where pip is offered a CPU build (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL) it takes that; PyPI's on
 # Linux brings several GB of CUDA packages.
-$(READY): pyproject.toml requirements/dev.txt $(if $(WHOLE),,anew)
+$(READY): pyproject.toml src/mixmerge/version.py requirements/dev.txt $(if $(WHOLE),,anew)
 ifeq ($(WHOLE),)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo '$(PYTHON) is not Python 3.11 or later: name one, as in make PYTHON=python3.12'; exit 1; }

@@ -84,7 +84,7 @@ def test_the_projection_holds(
 
 @LINUX
 def test_the_projection_holds_where_loops_are_compiled(tmp_path: Path) -> None:
-    """The first merge on a machine, as a person types it; of all that can be asked, what compiles most."""
+    """The first merge on a machine, as a person types it; with much to compile."""
     recipe = {
         "merge_method": "ties",
         "dialect": "paper",

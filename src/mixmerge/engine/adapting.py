@@ -9,6 +9,8 @@ from typing import Any, final
 
 import numpy as np
 
+from mixmerge.engine.compiling import have_ready
+from mixmerge.engine.events import Listener
 from mixmerge.kernels import TILE, Kernels
 from mixmerge.planning import Input, Plan, Step
 
@@ -49,7 +51,7 @@ def add_change(
     kernels.add_low_rank(values, first, left, right, np.float32(item.change.scale), total)
 
 
-def compile_changes(kernels: Kernels) -> None:
-    """Call the loop once with next to nothing."""
-    one = np.zeros((1, 1), np.float32)
-    kernels.add_low_rank(np.zeros(0, np.float32), 0, one, one, np.float32(1), np.zeros(TILE, np.float32))
+def compile_changes(kernels: Kernels, listen: Listener) -> None:
+    """Have the loop ready, by a call with next to nothing."""
+    one, total = np.zeros((1, 1), np.float32), np.zeros(TILE, np.float32)
+    have_ready(kernels, listen, kernels.add_low_rank, np.zeros(0, np.float32), 0, one, one, np.float32(1), total)

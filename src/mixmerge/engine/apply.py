@@ -18,7 +18,8 @@ from mixmerge.engine.blocks import (
     read,
     refuse_nonfinite,
 )
-from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress, TensorDone
+from mixmerge.engine.compiling import have_ready
+from mixmerge.engine.events import Listener, PassStarted, Progress, TensorDone
 from mixmerge.engine.fingerprint import Tally, chunk_digests
 from mixmerge.engine.lowering import coefficients, kernel_code, lower, native, rule_of
 from mixmerge.engine.mapped import MappedFiles
@@ -80,10 +81,8 @@ class Applier:
                 continue
             seen.add((rule, dtypes, step.spec.count % 2))
             for odd in sorted({count % 2 for _, count in pieces(step, self._block(step, low))}):
-                call = (self.kernels.merge_block[rule], arena.raw, 0, odd, low, arena.out, *arena.scratch)
-                if not self.kernels.ready(*call):
-                    self.listen(PassStarted(COMPILING, 0))
-                    self.kernels.make_ready(*call)
+                kernel = self.kernels.merge_block[rule]
+                have_ready(self.kernels, self.listen, kernel, arena.raw, 0, odd, low, arena.out, *arena.scratch)
 
     def _jobs(self) -> Iterator[_Job]:
         for step in self.steps:

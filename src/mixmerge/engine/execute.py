@@ -15,13 +15,13 @@ import numpy as np
 from mixmerge.engine.adapting import compile_changes
 from mixmerge.engine.apply import Applier
 from mixmerge.engine.blocks import Arena
-from mixmerge.engine.events import COMPILING, Event, Listener, PassStarted, Restarted
+from mixmerge.engine.events import Event, Listener, Restarted
 from mixmerge.engine.mapped import MappedFiles
 from mixmerge.engine.masks import Masks, settles, wanted
 from mixmerge.engine.measure import Measurer
 from mixmerge.engine.statistics import Statistics
 from mixmerge.kernels import Kernels, load
-from mixmerge.planning import Plan, changes
+from mixmerge.planning import Plan, Step, changes
 from mixmerge.sink import Sink
 
 
@@ -45,14 +45,15 @@ class Engine:
         self.files = files
         self.arenas = [Arena(plan, files) for _ in range(plan.budget.threads)]
         self._masks: Masks | None = None
-        self._compiled: tuple[int, bool] | None = None
+        self._compiled: tuple[tuple[Step, ...], bool] | None = None
         self._listeners = tuple(listeners)
         self._lock = threading.Lock()
 
     def measure(self, plan: Plan) -> Statistics:
         """What must be known of whole tensors or the whole model. Does not depend on the plan's ratios."""
         self._prepare(plan, None)
-        self._compile_changes(plan)
+        if changes(plan.steps):
+            compile_changes(self.kernels, self._tell)
         return Measurer(plan, self.kernels, self.arenas, self._tell, self._masks).run()
 
     def apply(
@@ -69,7 +70,8 @@ class Engine:
         skip: tensors already written with these statistics, and the sum of signs each elected. Raises NonFiniteError,
         CheckpointError, and OSError as the sink does.
         """
-        self._compile_changes(plan)
+        if changes(plan.steps):
+            compile_changes(self.kernels, self._tell)
         elected = self._pass(plan, statistics, sink, skip or {}, hashed=hashed)
         if statistics.proven:
             return statistics
@@ -79,12 +81,6 @@ class Engine:
             statistics = replace(statistics, majority=counted)
             self._pass(plan, statistics, sink, {}, hashed=hashed)
         return replace(statistics, proven=True)
-
-    def _compile_changes(self, plan: Plan) -> None:
-        """Compile what adapters need, where that has not been done on this machine."""
-        if changes(plan.steps) and not self.kernels.ready(self.kernels.add_low_rank):
-            self._tell(PassStarted(COMPILING, 0))
-            compile_changes(self.kernels)
 
     def _pass(self, plan: Plan, statistics: Statistics, sink: Sink, skip: Mapping[str, int], *, hashed: bool) -> int:
         self._prepare(plan, None if hashed or not statistics.proven else statistics)
@@ -100,9 +96,9 @@ class Engine:
             masks=self._masks,
         )
         settled = self._masks is not None and self._masks.settled is not None
-        if self._compiled != (id(plan.steps), settled):
+        if self._compiled is None or self._compiled[0] is not plan.steps or self._compiled[1] != settled:
             applier.compile(self.arenas[0])
-            self._compiled = (id(plan.steps), settled)
+            self._compiled = (plan.steps, settled)
         return applier.run(self.arenas)
 
     def _prepare(self, plan: Plan, settled: Statistics | None) -> None:

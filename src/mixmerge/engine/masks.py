@@ -13,7 +13,8 @@ from typing import final
 import numpy as np
 
 from mixmerge.engine.blocks import IN_PLACE, Arena, pieces, read, refuse_nonfinite
-from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress
+from mixmerge.engine.compiling import have_ready
+from mixmerge.engine.events import Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, lower, rule_of, stream_keys
 from mixmerge.engine.statistics import Statistics
 from mixmerge.engine.workers import run_jobs
@@ -72,10 +73,8 @@ class Masks:
             listen(Progress(sum(count * item.span.dtype.itemsize for item in step.all_inputs)))
 
         for step, low, _, _ in jobs():
-            one = (kernels.settle_block, arenas[0].raw, 0, 0, low, self._bits[step.spec.name], *arenas[0].scratch)
-            if not kernels.ready(*one):
-                listen(PassStarted(COMPILING, 0))
-                kernels.make_ready(*one)
+            arena, bits = arenas[0], self._bits[step.spec.name]
+            have_ready(kernels, listen, kernels.settle_block, arena.raw, 0, 0, low, bits, *arena.scratch)
             break
         listen(PassStarted("settling masks", sum(step.read_bytes for step in self._steps)))
         run_jobs(jobs(), work, arenas)

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from mixmerge.engine.blocks import Arena, pieces, read, refuse_nonfinite
-from mixmerge.engine.events import COMPILING, Listener, PassStarted, Progress
+from mixmerge.engine.compiling import have_ready
+from mixmerge.engine.events import Listener, PassStarted, Progress
 from mixmerge.engine.lowering import coefficients, dropped_count, lower, share_of
 from mixmerge.engine.masks import Masks
 from mixmerge.engine.selection import Selection, guessed
@@ -230,10 +231,8 @@ class Measurer:
         """Seconds, once on a machine; without this they would look like a pass that does not move."""
         for _, low, _, _ in self._blocks(found, trial):
             arena = mine.arena
-            one = (self.kernels.survey_block, arena.raw, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
-            if not self.kernels.ready(*one):
-                self.listen(PassStarted(COMPILING, 0))
-                self.kernels.make_ready(*one)
+            told = (arena.raw, 0, 0, low, windows, mine.below, mine.tables, *arena.scratch)
+            have_ready(self.kernels, self.listen, self.kernels.survey_block, *told)
             return
 
     def _with_majority(self, found: dict[str, TensorStatistics]) -> Statistics:

@@ -32,6 +32,7 @@ from mixmerge.kernels._loop import Loop
 from mixmerge.kernels.reference import magnitudes_block
 
 Call = tuple[Loop, tuple[Any, ...]]
+Loops = dict[str, Loop]
 
 _BFLOAT_BYTES = 2
 
@@ -48,10 +49,10 @@ class _Latest(threading.local):
 class OverRows:
     """A kernel for rows that are uint8 arrays, each contiguous; they outlive the call, since the caller has them."""
 
-    def __init__(self, name: str, kinds: tuple[str, ...], kind: Callable[[Lowered], str]) -> None:
-        """kinds: of tensors that have a loop, in `_measure`; kind: which of them one is."""
-        self.loops = {kind: _loop(f"{name}_{kind}", "_measure", "MEASURE", (name, kind)) for kind in kinds}
-        self.pairs: dict[str, Loop] = {}
+    def __init__(self, loops: Loops, kind: Callable[[Lowered], str], pairs: Loops | None = None) -> None:
+        """loops: for each kind of tensor; kind: which of them one is; pairs: those that are tried first."""
+        self.loops = loops
+        self.pairs = pairs or {}
         self._kind = kind
         self._latest = _Latest()
 
@@ -81,12 +82,10 @@ class Merging(OverRows):
 
     def __init__(self, rule: str, pairs: tuple[str, ...]) -> None:
         """pairs: the kinds of pairs that have loops of their own."""
-        super().__init__("", (), kind_of)
+        block = {kind: _loop(f"merge_block_{rule}_{kind}", "_merge", "MERGE_BLOCK", (rule, kind)) for kind in KINDS}
+        first = {kind: _loop(f"merge_pair_{rule}_{kind}", "_pairs", "MERGE_PAIR", (rule, kind)) for kind in pairs}
+        super().__init__(block, kind_of, first)
         self._rule = rule
-        for kind in KINDS:
-            self.loops[kind] = _loop(f"merge_block_{rule}_{kind}", "_merge", "MERGE_BLOCK", (rule, kind))
-        for kind in pairs:
-            self.pairs[kind] = _loop(f"merge_pair_{rule}_{kind}", "_pairs", "MERGE_PAIR", (rule, kind))
 
     def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
         loop, arguments = self.chosen(rows, first, count, low, *rest)
@@ -110,9 +109,8 @@ class Surveying(OverRows):
     """`survey_block`."""
 
     def __init__(self) -> None:
-        super().__init__("survey_block", SEEN_KINDS, seen_kind_of)
-        for kind in SEEN_KINDS:
-            self.pairs[kind] = _loop(f"survey_pair_{kind}", "_pair_survey", "SURVEY_PAIR", kind)
+        first = {kind: _loop(f"survey_pair_{kind}", "_pair_survey", "SURVEY_PAIR", kind) for kind in SEEN_KINDS}
+        super().__init__(_measuring("survey_block", SEEN_KINDS), seen_kind_of, first)
 
     def __call__(self, rows: Any, first: int, count: int, low: Lowered, *rest: Any) -> Any:
         loop, arguments = self.chosen(rows, first, count, low, *rest)
@@ -150,8 +148,12 @@ def _alone(name: str, module: str) -> Loop:
     return Loop(name, lambda: getattr(importlib.import_module(f"mixmerge.kernels.{module}"), name))
 
 
+def _measuring(name: str, kinds: tuple[str, ...]) -> Loops:
+    return {kind: _loop(f"{name}_{kind}", "_measure", "MEASURE", (name, kind)) for kind in kinds}
+
+
 def _seeing(name: str) -> OverRows:
-    return OverRows(name, SEEN_KINDS, seen_kind_of)
+    return OverRows(_measuring(name, SEEN_KINDS), seen_kind_of)
 
 
 def ready(kernel: Callable[..., Any], *arguments: Any) -> bool:
@@ -161,8 +163,10 @@ def ready(kernel: Callable[..., Any], *arguments: Any) -> bool:
 
 
 def make_ready(kernel: Callable[..., Any], *arguments: Any) -> None:
-    """Have that loop compiled, over none of the elements. arguments: of a kernel over rows."""
-    assert isinstance(kernel, OverRows), "told apart by what its rows are"
+    """Have that loop compiled, over none of the rows' elements; a kernel without rows is called as it is told."""
+    if not isinstance(kernel, OverRows):
+        kernel(*arguments)
+        return
     loop, (rows, first, _, *rest) = kernel.chosen(*arguments)
     loop(rows, first, 0, *rest)
 
@@ -178,8 +182,8 @@ histogram_block = _seeing("histogram_block")
 survey_block = Surveying()
 equal_block = _seeing("equal_block")
 equal_place = _seeing("equal_place")
-settle_block = OverRows("settle_block", (DARED,), kind_of)
-l1_block = OverRows("l1_block", KINDS, kind_of)
+settle_block = OverRows(_measuring("settle_block", (DARED,)), kind_of)
+l1_block = OverRows(_measuring("l1_block", KINDS), kind_of)
 add_low_rank = _alone("add_low_rank", "_lowrank")
 stay_block = _alone("stay_block", "_random")
 
