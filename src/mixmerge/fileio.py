@@ -27,6 +27,10 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
+PAGE: Final = 4096
+"""Bytes that are written at once past the system's cache of files: of them whole ones, at offsets and from addresses
+that are multiples of it. No disk asks for more."""
+
 Buffer = memoryview | bytes | bytearray | npt.NDArray[np.uint8]
 """Contiguous bytes; writable where they are read into."""
 
@@ -37,6 +41,7 @@ _SETTLED: Final = 60.0  # seconds: a younger file may be one whose maker has yet
 _WAIT_BEFORE: Final = 1  # of sync_file_range
 _WRITE: Final = 2
 _WAIT_AFTER: Final = 4
+_WITHOUT_CACHE: Final = ("ext4", "xfs")  # file systems whose preallocated files many threads write past it at once
 _UNKNOWN: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ESPIPE)  # a system or file system without a call
 _SEEK_LOCK: Final = threading.Lock()  # only where reads and writes cannot name their offset
 
@@ -92,6 +97,52 @@ def open_write(path: Path, *, exclusive: bool = False) -> int:
     exclusive: raise FileExistsError where something has that name already.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0), 0o666)
+
+
+def writes_direct(path: Path) -> bool:
+    """Whether an existing file can be written past the system's cache of files, and that is known to be faster."""
+    if _file_system(path) not in _WITHOUT_CACHE:
+        return False
+    try:
+        os.close(open_direct(path))
+    except OSError:
+        return False
+    return True
+
+
+def open_direct(path: Path) -> int:
+    """A descriptor that writes whole pages past the system's cache of files: no copy, no memory; not inherited.
+
+    Raises OSError, also where there is no such thing.
+    """
+    flag: int | None = getattr(os, "O_DIRECT", None)  # Linux
+    if flag is None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    return os.open(path, os.O_WRONLY | flag)
+
+
+def _file_system(path: Path) -> str:
+    """The kind of file system an existing path is on, as Linux calls it; empty where it does not say."""
+    try:
+        device = os.stat(path).st_dev
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    found = [line.partition(" - ")[2].split()[0] for line in lines if line.split()[2] == number]
+    return found[0] if found else ""
+
+
+def page_buffer(size: int) -> npt.NDArray[np.uint8]:
+    """Zeros, uint8 (size,), that begin at the address of a page."""
+    raw = np.zeros(size + PAGE, np.uint8)
+    start = -address_of(raw) % PAGE
+    return raw[start : start + size]
+
+
+def address_of(array: npt.NDArray[np.uint8]) -> int:
+    """Of the first byte."""
+    return int(array.__array_interface__["data"][0])
 
 
 def read_exact(fd: int, buffer: Buffer, offset: int) -> None:

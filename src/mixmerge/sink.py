@@ -8,42 +8,127 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, final
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, final
 
 import numpy as np
 
+from mixmerge import fileio
 from mixmerge.checkpoint import CheckpointWriter, DType
 from mixmerge.errors import PlanError, Problem
+from mixmerge.planning import WRITERS
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
+Then = Callable[[], None]
+
+
+def nothing() -> None:
+    """What follows on a block, where nothing does."""
+
+
 class Sink(ABC):
-    """Receives blocks of output tensors."""
+    """Receives blocks of output tensors, from any thread.
+
+    then: called once a block is where it belongs, by whatever thread brought it there.
+    """
 
     @abstractmethod
-    def write(self, name: str, first: int, dtype: DType, data: Bytes) -> None:
-        """Take elements of tensor `name` from element `first` on, as raw bytes of dtype. From any thread."""
+    def write(self, name: str, first: int, dtype: DType, data: Bytes, then: Then = nothing) -> None:
+        """Take elements of tensor `name` from element `first` on, as raw bytes of dtype: copied, if kept."""
+
+    def holds(self, name: str, dtype: DType) -> bool:
+        """Whether the whole tensor is in memory here, so that no buffer bounds what `place` gives."""
+        return False
 
     def place(self, name: str, first: int, count: int, dtype: DType) -> Bytes | None:
-        """Memory where finished bytes of these elements may be put instead of calling `write`; None: call it.
-
-        What is there counts once the pass has ended without an error. From any thread.
-        """
+        """Memory for the finished bytes of these elements, the caller's until `placed`; None: `write` them."""
         return None
+
+    def placed(self, name: str, first: int, data: Bytes, then: Then = nothing) -> None:
+        """All of the memory that `place` gave is filled."""
+        then()
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Wait until all that was taken is where it belongs. No thread is at it. Raises what kept it from that."""
 
 
 @final
 class CheckpointSink(Sink):
-    """Blocks go to their places in preallocated files."""
+    """Blocks go to their places in preallocated files.
 
-    def __init__(self, writer: CheckpointWriter) -> None:
+    Where those are written past the system's cache, threads of its own do that, and who merges does not wait for the
+    disk: there are as many buffers as the plan counts, and where all are on their way, `place` and `write` wait for
+    one. They, `placed` and `settle` raise the first error of writing, or of `then`. A context manager: at its end no
+    thread is left.
+    """
+
+    def __init__(self, writer: CheckpointWriter, size: int, threads: int) -> None:
+        """size: bytes of a block, at most. threads: that merge."""
         self._writer = writer
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="mixmerge-writer") if writer.direct else None
+        self._number = threads + WRITERS * writer.direct
+        self._free: SimpleQueue[Bytes] = SimpleQueue()
+        for _ in range(self._number):
+            self._free.put(fileio.page_buffer(size + fileio.PAGE))
+        self._lent: dict[int, Bytes] = {}
+        self._error: BaseException | None = None
 
-    def write(self, name: str, first: int, dtype: DType, data: Bytes) -> None:
-        self._writer.write(name, first, data)
+    def write(self, name: str, first: int, dtype: DType, data: Bytes, then: Then = nothing) -> None:
+        place = self.place(name, first, data.size // dtype.itemsize, dtype)
+        place[:] = data
+        self.placed(name, first, place, then)
+
+    def place(self, name: str, first: int, count: int, dtype: DType) -> Bytes:
+        """In step with the pages of the file, so that it is written without being copied."""
+        self._raise()
+        buffer = self._free.get()
+        start = self._writer.place(name, first) % fileio.PAGE
+        place = buffer[start : start + count * dtype.itemsize]
+        self._lent[fileio.address_of(place)] = buffer
+        return place
+
+    def placed(self, name: str, first: int, data: Bytes, then: Then = nothing) -> None:
+        if self._pool is None:
+            self._write(name, first, data, then)
+            self._raise()
+        else:
+            self._pool.submit(self._write, name, first, data, then)
+
+    def _write(self, name: str, first: int, data: Bytes, then: Then) -> None:
+        try:
+            if self._error is None:
+                self._writer.write(name, first, data)
+                then()
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            self._free.put(self._lent.pop(fileio.address_of(data)))
+
+    def settle(self) -> None:
+        """All buffers are free again."""
+        for buffer in [self._free.get() for _ in range(self._number)]:
+            self._free.put(buffer)
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +146,7 @@ class LiveSink(Sink):
     def __init__(self, tensors: Mapping[str, LiveTensor]) -> None:
         self._tensors = tensors
 
-    def write(self, name: str, first: int, dtype: DType, data: Bytes) -> None:
+    def write(self, name: str, first: int, dtype: DType, data: Bytes, then: Then = nothing) -> None:
         live = self._tensors[name]
         values = data.view(dtype.numpy)
         place = live.data[first : first + values.size]
@@ -69,10 +154,17 @@ class LiveSink(Sink):
             place.view(np.uint8)[:] = data
         else:
             place[:] = values
+        then()
+
+    def holds(self, name: str, dtype: DType) -> bool:
+        return self._tensors[name].dtype == dtype
 
     def place(self, name: str, first: int, count: int, dtype: DType) -> Bytes | None:
-        live = self._tensors[name]
-        return live.data[first : first + count].view(np.uint8) if live.dtype == dtype else None
+        """The parameter itself, unless it is wider."""
+        return self._tensors[name].data[first : first + count].view(np.uint8) if self.holds(name, dtype) else None
+
+    def settle(self) -> None:
+        """Nothing is on its way."""
 
     def check(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
         """Raise PlanError unless the live model has exactly these tensors, of these sizes. wanted: name -> shape."""

@@ -11,6 +11,7 @@ import pytest
 from mixmerge import fileio
 from mixmerge.engine.blocks import Arena
 from mixmerge.errors import MemoryBudgetError
+from mixmerge.fileio import PAGE
 from mixmerge.kernels import CHUNK
 from mixmerge.planning import arena_shape
 from mixmerge.planning.budget import BASELINE, MAX_BLOCK, MIB, PARSED, PER_INPUT
@@ -34,9 +35,9 @@ def test_buffers_are_as_large_as_promised(kind: Any, dtype: str | None, write: W
         plan = with_block(plan_of(recipe, threads=2), block)
         arena = Arena(plan)
         rows, row, out = arena_shape(plan.steps, block)
-        assert arena.rows.shape == (rows, row)
+        assert [buffer.size for buffer in arena.rows] == [row + PAGE] * rows
         assert arena.out.size == out
-        held = arena.rows.nbytes + arena.out.nbytes + arena.tiles.nbytes
+        held = sum(buffer.nbytes for buffer in arena.rows) + arena.out.nbytes + arena.tiles.nbytes
         assert 2 * held <= plan_of(recipe, threads=2).budget.buffers or block != plan_of(recipe).budget.block
 
 

@@ -108,10 +108,10 @@ def parse_header(head: bytes, file_size: int, file: Path, place: str) -> tuple[T
     return tuple(known)
 
 
-def format_header(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> bytes:
+def format_header(specs: Sequence[TensorSpec], metadata: Mapping[str, str], *, multiple: int = 8) -> bytes:
     """The header of a file that holds `specs` one after the other, without gaps: prefix and JSON text.
 
-    Its length is a multiple of 8 and depends on nothing but the arguments.
+    Its length is a multiple of `multiple`, by spaces at its end, and depends on nothing but the arguments.
     """
     entries: dict[str, object] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
     begin = 0
@@ -121,7 +121,7 @@ def format_header(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> b
         entries[spec.name] = stated
         begin = end
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(PREFIX + len(text)) % multiple)
     assert len(entries) == len(specs) + bool(metadata), "two tensors of one file share a name"
     assert len(text) <= MAX_HEADER, "more tensors than one safetensors header can hold"
     return len(text).to_bytes(PREFIX, "little") + text

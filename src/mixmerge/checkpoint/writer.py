@@ -7,11 +7,13 @@ business.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -23,6 +25,7 @@ import numpy.typing as npt
 from mixmerge import fileio
 from mixmerge.checkpoint.header import MAX_HEADER, TensorSpan, TensorSpec, format_header
 from mixmerge.checkpoint.index import INDEX, SINGLE
+from mixmerge.checkpoint.pages import Part, SharedPages, divided
 from mixmerge.checkpoint.pool import FilePool
 from mixmerge.errors import OutputError, Problem
 
@@ -40,6 +43,9 @@ MAX_STATED: Final = MAX_HEADER - 1_000_000
 RECENT: Final = 128 << 20
 """Of what is written, the latest bytes that the system may keep in memory; the rest is let go of once it is on the
 device. With much fewer, threads wait for the device; more are memory that has to be found first."""
+
+DIRECT_FROM: Final = 64 << 20
+"""Bytes of a file from which on it is written past the system's cache of files, where that can be done."""
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
@@ -96,8 +102,8 @@ def _stated_bytes(spec: TensorSpec) -> int:
 
 
 def _lay_out_file(name: str, specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> ShardLayout:
-    ordered = sorted(specs, key=lambda spec: -spec.dtype.itemsize)
-    header = format_header(ordered, metadata)
+    ordered = sorted(specs, key=lambda spec: (-spec.dtype.itemsize, spec.nbytes % fileio.PAGE > 0))
+    header = format_header(ordered, metadata, multiple=fileio.PAGE)
     spans = []
     offset = len(header)
     for spec in ordered:
@@ -121,9 +127,14 @@ class CheckpointWriter:
     On entering, the files exist at their full length with their headers; data may come in any order from any
     thread; `finish` makes it last and writes the index. A file that was begun can be taken up again with
     `resume`.
+
+    Large files are written past the system's cache of files where that can be done: nothing is copied then, threads do
+    not wait for one another, and what others read stays in memory.
     """
 
-    __slots__ = ("_folder", "_layouts", "_lock", "_pool", "_recent", "_recent_bytes", "_spans")
+    __slots__ = (
+        "_folder", "_layouts", "_lock", "_pages", "_past", "_pool", "_recent", "_recent_bytes", "_spans",
+    )  # fmt: skip
 
     def __init__(self, folder: Path, layouts: Sequence[ShardLayout], *, resume: bool = False) -> None:
         """Create the files, or with `resume` check that they are there as laid out.
@@ -142,6 +153,24 @@ class CheckpointWriter:
             self._check_files()
         else:
             self._create_files()
+        self._past = FilePool(fileio.open_direct)
+        self._pages = {
+            path: SharedPages(layout.size, self._reader(path), begun=resume)
+            for layout in self._layouts
+            if layout.size >= DIRECT_FROM and fileio.writes_direct(path := folder / layout.file)
+        }
+
+    @property
+    def direct(self) -> bool:
+        """Whether files are written past the system's cache: by how many threads decides then how fast."""
+        return bool(self._pages)
+
+    def _reader(self, path: Path) -> Callable[[npt.NDArray[np.uint8], int], None]:
+        def read(buffer: npt.NDArray[np.uint8], offset: int) -> None:
+            with self._pool.borrow(path) as fd:
+                fileio.read_exact(fd, buffer, offset)
+
+        return read
 
     def _create_files(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +206,48 @@ class CheckpointWriter:
         offset, size = span.byte_range(first, data.nbytes // span.dtype.itemsize)
         assert data.nbytes == size, "part of an element"
         path = self._folder / span.file
+        if path in self._pages:
+            self._write_pages(path, data, offset)
+        else:
+            self._write_cached(path, data, offset)
+
+    def place(self, name: str, first: int) -> int:
+        """Where in its file element `first` of a tensor begins, in bytes.
+
+        Data whose address is as far behind the beginning of a page is written without being copied.
+        """
+        span = self._spans[name]
+        return span.byte_range(first, 0)[0]
+
+    def _write_pages(self, path: Path, data: npt.NDArray[np.uint8], offset: int) -> None:
+        """Past the cache: the whole pages, and those that are shared with other blocks once the last of them is in."""
+        whole, edges = divided(data, offset)
+        full = [page for page in (self._pages[path].add(*edge) for edge in edges) if page is not None]
+        for part in full if whole is None else [whole, *full]:
+            self._write_direct(path, part)
+
+    def _write_direct(self, path: Path, part: Part) -> None:
+        offset, data = part
+        if fileio.address_of(data) % fileio.PAGE:
+            data = fileio.page_buffer(data.size)
+            data[:] = part[1]
+        try:
+            with self._past.borrow(path) as fd:
+                fileio.write_all(fd, data, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._write_cached(path, data, offset)  # a file system that asks for more than pages
+
+    def _write_rest(self) -> None:
+        """Pages that are not full, the last one of a file."""
+        for path, pages in self._pages.items():
+            with self._pool.borrow(path) as fd:
+                for offset, data in pages.rest():
+                    fileio.write_all(fd, data, offset)
+
+    def _write_cached(self, path: Path, data: npt.NDArray[np.uint8], offset: int) -> None:
+        size = data.nbytes
         with self._pool.borrow(path) as fd:
             fileio.write_all(fd, data, offset)
             fileio.start_writeback(fd, offset, size)
@@ -208,6 +279,7 @@ class CheckpointWriter:
 
     def finish(self) -> None:
         """Wait until all data is on the device, then write the index (where there are shards), then close."""
+        self._write_rest()
         for layout in self._layouts:
             with self._pool.borrow(self._folder / layout.file) as fd:
                 fileio.sync(fd)
@@ -218,6 +290,9 @@ class CheckpointWriter:
 
     def close(self) -> None:
         """Close the files and leave them as they are, to be taken up again. No thread may be writing."""
+        with contextlib.suppress(OSError):  # what is not there is written again by who takes them up
+            self._write_rest()
+        self._past.close()
         self._pool.close()
 
     def abort(self) -> None:

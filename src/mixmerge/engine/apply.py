@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class Applier:
         total = sum(step.read_bytes + step.spec.nbytes for step in self.steps)
         self.listen(PassStarted("merging", total))
         run_jobs(self._jobs(), self._work, arenas)
+        self.sink.settle()
         return sum(self.elected.values())
 
     def compile(self, arena: Arena) -> None:
@@ -100,7 +102,7 @@ class Applier:
         spec = step.spec
         if low is None or not native(spec.dtype) or not in_place(self.plan, step, self.files):
             return self.plan.budget.block
-        return self.plan.budget.block if self.sink.place(spec.name, 0, spec.count, spec.dtype) is None else IN_PLACE
+        return IN_PLACE if self.sink.holds(spec.name, spec.dtype) else self.plan.budget.block
 
     def _lowered(self, step: Step) -> Lowered | None:
         """None where bytes are only copied."""
@@ -115,14 +117,19 @@ class Applier:
     def _work(self, job: _Job, arena: Arena) -> None:
         step, first, count = job.step, job.first, job.count
         digests = read(self.plan, step, first, count, arena, self.kernels, hashed=self.hashed, stored=job.low is None)
-        place = self.sink.place(step.spec.name, first, count, step.spec.dtype) if native(step.spec.dtype) else None
         if job.low is None:
             place, data = None, self._copied(step, count, arena)
         else:
+            native_place = native(step.spec.dtype)
+            place = self.sink.place(step.spec.name, first, count, step.spec.dtype) if native_place else None
             data = self._merged(job, job.low, arena, arena.out if place is None else place)
+        if self.hashed:
+            digests.append(chunk_digests(data, step.spec.dtype.itemsize))
+        then = partial(self._account, job, digests, data.nbytes)
         if place is None:
-            self.sink.write(step.spec.name, first, step.spec.dtype, data)
-        self._account(job, digests, data)
+            self.sink.write(step.spec.name, first, step.spec.dtype, data, then)
+        else:
+            self.sink.placed(step.spec.name, first, place, then)
 
     def _merged(self, job: _Job, low: Lowered, arena: Arena, out: Bytes) -> np.ndarray:
         step = job.step
@@ -168,16 +175,15 @@ class Applier:
         if not np.isfinite(data.view(step.spec.dtype.numpy)).all():
             raise nonfinite_error(self.plan, step.all_inputs[0])
 
-    def _account(self, job: _Job, digests: list[bytes], data: np.ndarray) -> None:
+    def _account(self, job: _Job, digests: list[bytes], written: int) -> None:
+        """A block is where it belongs. digests: of the inputs' blocks and of it; written: its bytes."""
         step, count = job.step, job.count
-        if self.hashed:
-            digests.append(chunk_digests(data, step.spec.dtype.itemsize))
-            done = job.tally.add(job.first, count, digests)
-            if done is not None:
-                elected = self.elected.get(step.spec.name, 0)
-                self.listen(TensorDone(step.spec.name, done[-1], done[:-1], elected))
+        done = job.tally.add(job.first, count, digests) if self.hashed else None
+        if done is not None:
+            elected = self.elected.get(step.spec.name, 0)
+            self.listen(TensorDone(step.spec.name, done[-1], done[:-1], elected))
         read_bytes = sum(count * item.span.dtype.itemsize for item in step.all_inputs)
-        self.listen(Progress(read_bytes + data.nbytes))
+        self.listen(Progress(read_bytes + written))
 
 
 class _Job:

@@ -17,6 +17,7 @@ from mixmerge.engine.fingerprint import chunk_digests
 from mixmerge.engine.lowering import native
 from mixmerge.engine.mapped import MappedFiles
 from mixmerge.errors import NonFiniteError, Problem
+from mixmerge.fileio import PAGE, page_buffer
 from mixmerge.kernels import CHUNK, SCRATCH, TILE, Kernels
 from mixmerge.planning import Input, Plan, Step, arena_shape
 
@@ -27,16 +28,20 @@ IN_PLACE: Final = 64 * CHUNK
 """Elements of a block that needs no buffer: few enough to share out, many enough for Python to be out of the way."""
 
 
+_LINE: Final = 64  # bytes; the loops ask for less
+
+
 class Arena:
     """One thread's buffers.
 
-    rows: (inputs, bytes) raw input blocks. raw: what the loops look at, one row an input: those, or memory of `files`,
-    of mapped files. held: factors of adapters. tiles, words, nonfinite: the loops' scratch.
+    rows: raw input blocks, a page more each than what is used at once. raw: what the loops look at, one row an input:
+    those, or memory of `files`, of mapped files. held: factors of adapters. tiles, words, nonfinite: the loops'
+    scratch.
     """
 
     def __init__(self, plan: Plan, files: MappedFiles | None = None) -> None:
         inputs, row, out = arena_shape(plan.steps, plan.budget.block)
-        self.rows = np.zeros((inputs, row), np.uint8)
+        self.rows = [page_buffer(row + PAGE) for _ in range(inputs)]
         self.raw: list[Bytes] = list(self.rows)
         self.files = files
         self.held = HeldFactors()
@@ -44,6 +49,14 @@ class Arena:
         self.tiles = np.zeros((inputs + 1 + SCRATCH, TILE), np.float32)
         self.words = np.zeros(TILE // 8, np.uint64)
         self.nonfinite = np.zeros(inputs + 2, np.int64)
+
+    def row(self, k: int, offset: int) -> Bytes:
+        """The buffer of input k, for what is read from `offset` of a file on: in step with the file's pages.
+
+        Some processors (AMD's Zen 3) copy six times slower to a few bytes further behind the beginning of a page.
+        """
+        start = offset % PAGE // _LINE * _LINE
+        return self.rows[k][start : self.rows[k].size - PAGE + start]
 
     @property
     def scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,7 +97,7 @@ def read(
     """
     digests = []
     for k, item in enumerate(step.all_inputs):
-        dtype, row = item.span.dtype, arena.rows[k]
+        dtype, row = item.span.dtype, arena.row(k, item.span.offset)
         direct = item.change is None and (stored or native(dtype) or dtype.kind != "float")
         found = _stored(plan, item, first, count, arena.files, row if direct else None)
         digests.append(chunk_digests(found, dtype.itemsize) if hashed else b"")

@@ -34,7 +34,7 @@ from mixmerge.errors import (
     UnreadableError,
 )
 from mixmerge.kernels import CHUNK, Kernels
-from mixmerge.planning import Plan
+from mixmerge.planning import Plan, arena_shape
 from mixmerge.recipe import recipe_hash
 from mixmerge.sink import CheckpointSink
 
@@ -240,7 +240,9 @@ class _Run:
             self._statistics = engine.measure(self.plan)
             self._journal.measured(self._statistics)
         skip = {name: event.elected for name, event in self.done.items()}
-        statistics = engine.apply(self.plan, self._statistics, CheckpointSink(self._writer), skip=skip)
+        _, _, size = arena_shape(self.plan.steps, self.plan.budget.block)
+        with CheckpointSink(self._writer, size, self.plan.budget.threads) as sink:
+            statistics = engine.apply(self.plan, self._statistics, sink, skip=skip)
         if statistics != self._statistics:
             self._journal.measured(statistics)
         return statistics

@@ -10,6 +10,7 @@ from typing import Final
 from mixmerge import fileio
 from mixmerge.checkpoint import TRANSIENT, DType
 from mixmerge.errors import MemoryBudgetError, Problem
+from mixmerge.fileio import PAGE
 from mixmerge.kernels import CHUNK, SCRATCH, TILE
 from mixmerge.planning.types import Budget, Step, changes
 from mixmerge.planning.vocabulary import Found
@@ -27,6 +28,9 @@ MAX_BINS: Final = 2**17
 MIN_BINS: Final = 2**12
 MAX_SAMPLE: Final = 2**22
 """Magnitudes sampled of each source to guess a threshold of the whole model; the guess is always verified."""
+
+WRITERS: Final = 3
+"""Threads that write a checkpoint, each a block: a disk is at its fastest with a few on their way."""
 
 NO_TOKENS: Final = Found()
 PER_STEP: Final = 6_000
@@ -61,7 +65,12 @@ def _wide(dtype: DType) -> int:
 def buffer_bytes(steps: Sequence[Step], block: int) -> int:
     """Bytes one thread needs for blocks, conversion (a block as stored, and one rounded) and scratch."""
     rows, row, output = arena_shape(steps, block)
-    return rows * row + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
+    return rows * (row + 2 * PAGE) + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
+
+
+def writing_bytes(steps: Sequence[Step], block: int, threads: int) -> int:
+    """Bytes of merged blocks on their way to the disk: one for each thread that merges, and each that writes."""
+    return (threads + WRITERS) * (arena_shape(steps, block)[2] + 2 * PAGE)
 
 
 def factor_bytes(steps: Sequence[Step]) -> int:
@@ -121,6 +130,7 @@ def plan_budget(
             tables = (number + 2) * sources * bins * 8  # one a thread, and two while they are added up
             tables += 2 * sources * sample * 4
             buffers = number * (buffer_bytes(steps, block) + transient + factors)
+            buffers += writing_bytes(steps, block, number)
             last = fixed + tables + buffers
             if last <= limit:
                 return Budget(number, block, bins, sample, fixed, buffers, tables, last)
