@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -72,8 +72,9 @@ class CheckpointSink(Sink):
     def __init__(self, writer: CheckpointWriter, size: int, threads: int) -> None:
         """size: bytes of a block, at most. threads: that merge."""
         self._writer = writer
-        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="mixmerge-writer") if writer.direct else None
-        self._number = threads + WRITERS * writer.direct
+        self._queue: SimpleQueue[tuple[str, int, Bytes, Then] | None] = SimpleQueue()
+        self._writers = [Thread(target=self._serve, name="mixmerge-writer") for _ in range(WRITERS * writer.direct)]
+        self._number = threads + len(self._writers)
         self._free: SimpleQueue[Bytes] = SimpleQueue()
         for _ in range(self._number):
             self._free.put(fileio.page_buffer(size + fileio.PAGE))
@@ -95,11 +96,15 @@ class CheckpointSink(Sink):
         return place
 
     def placed(self, name: str, first: int, data: Bytes, then: Then = nothing) -> None:
-        if self._pool is None:
+        if self._writers:
+            self._queue.put((name, first, data, then))
+        else:
             self._write(name, first, data, then)
             self._raise()
-        else:
-            self._pool.submit(self._write, name, first, data, then)
+
+    def _serve(self) -> None:
+        while (block := self._queue.get()) is not None:
+            self._write(*block)
 
     def _write(self, name: str, first: int, data: Bytes, then: Then) -> None:
         try:
@@ -122,13 +127,17 @@ class CheckpointSink(Sink):
             raise self._error
 
     def __enter__(self) -> Self:
+        for thread in self._writers:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        for _ in self._writers:
+            self._queue.put(None)
+        for thread in self._writers:
+            thread.join()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Arena:
     def __init__(self, plan: Plan, files: MappedFiles | None = None) -> None:
         inputs, row, out = arena_shape(plan.steps, plan.budget.block)
         self.rows = [page_buffer(row + PAGE) for _ in range(inputs)]
+        self._steps: list[dict[int, Bytes]] = [{} for _ in self.rows]
         self.raw: list[Bytes] = list(self.rows)
         self.files = files
         self.held = HeldFactors()
@@ -56,7 +57,9 @@ class Arena:
         Some processors (AMD's Zen 3) copy six times slower to a few bytes further behind the beginning of a page.
         """
         start = offset % PAGE // _LINE * _LINE
-        return self.rows[k][start : self.rows[k].size - PAGE + start]
+        if start not in self._steps[k]:
+            self._steps[k] = {start: self.rows[k][start : self.rows[k].size - PAGE + start]}
+        return self._steps[k][start]
 
     @property
     def scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +110,8 @@ def read(
                 values[:] = found.view(dtype.numpy)
             if item.change is not None:
                 add_change(plan, step, item, first, values, arena.held, kernels, arena.tiles[0])
-        arena.raw[k] = found if direct else row
+        mapped = direct and found.base is not row.base
+        arena.raw[k] = found if mapped else row  # all of the buffer: it is the same array for every block
     return digests
 
 

@@ -19,9 +19,8 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 def chunk_digests(data: Bytes, itemsize: int) -> bytes:
     """16 bytes for each chunk of CHUNK elements of raw data that starts at a chunk's boundary."""
-    size = CHUNK * itemsize
-    view = data.data
-    return b"".join(xxhash.xxh3_128_digest(view[at : at + size]) for at in range(0, len(view), size))
+    size, view, digest = CHUNK * itemsize, data.data, xxhash.xxh3_128_digest
+    return b"".join([digest(view[at : at + size]) for at in range(0, len(view), size)])
 
 
 def combined(digests: bytes | bytearray) -> str:

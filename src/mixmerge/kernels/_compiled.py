@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -131,9 +132,24 @@ class Surveying(OverRows):
         return surveyed_pair(low)
 
 
+class _Rows(threading.local):
+    """The rows this thread was given last, which are not kept alive, and their addresses."""
+
+    def __init__(self) -> None:
+        self.rows: list[weakref.ref[np.ndarray]] = []
+        self.places = np.zeros(0, np.int64)
+
+
+_ROWS = _Rows()
+
+
 def addresses(rows: Any) -> np.ndarray:
-    """int64, of each row's first byte."""
-    return np.array([_address(row) for row in rows], np.int64)
+    """int64, of each row's first byte; not to be changed: most blocks come in the rows of the one before."""
+    known = _ROWS.rows
+    if len(known) != len(rows) or any(one() is not row for one, row in zip(known, rows, strict=True)):
+        _ROWS.rows = [weakref.ref(row) for row in rows]
+        _ROWS.places = np.array([_address(row) for row in rows], np.int64)
+    return _ROWS.places
 
 
 def _address(row: np.ndarray) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,7 @@ _DONE: Final = (0, -2)  # the second: it returned None
 _NOT_KEPT: Final = (ValueError, RuntimeError, AttributeError)
 """What keeps a loop from being kept: refused by `emitted`, by LLVM, or by a Numba that has its parts elsewhere."""
 
+_MOST: Final = 64  # arrays that a thread remembers, most of them gone
 _LOADING: Final = threading.Lock()
 
 
@@ -101,10 +103,11 @@ def taken_apart(arguments: Sequence[Any]) -> tuple[Form, list[Any]]:
     for value in arguments:
         kind = type(value)
         if kind is np.ndarray:
-            form.append(_form_of(value))
-            words += (None, None, value.size, value.itemsize, value.__array_interface__["data"][0])
-            words += value.shape
-            words += value.strides
+            known = _LATEST.arrays.get(id(value))
+            if known is None or known.array() is not value:
+                known = _array_apart(value)
+            form.append(known.form)
+            words += known.words
         elif kind in _SCALARS:
             form.append(_SCALARS[kind][0])
             words.append(value.item() if kind is not int else value)
@@ -123,15 +126,34 @@ def _form_of(array: np.ndarray) -> Any:
     return (array.dtype.char, array.ndim) if plain else _UNKNOWN
 
 
+class _Array(NamedTuple):
+    """An array taken apart; it is not kept alive."""
+
+    array: weakref.ref[np.ndarray]
+    form: Any
+    words: tuple[Any, ...]
+
+
 class _Latest(threading.local):
-    """The tuple this thread took apart last: the same for all blocks of a tensor, and as long as all the rest."""
+    """What this thread took apart last: the tuple, the same for all blocks of a tensor and as long as all the rest; and
+    arrays, of which most are buffers that come with every block. Neither is changed meanwhile but in what it holds."""
 
     def __init__(self) -> None:
         self.value: tuple[Any, ...] = ()
         self.parts: tuple[Form, list[Any]] = ((), [])
+        self.arrays: dict[int, _Array] = {}
 
 
 _LATEST: Final = _Latest()
+
+
+def _array_apart(value: np.ndarray) -> _Array:
+    words = (None, None, value.size, value.itemsize, value.__array_interface__["data"][0])
+    arrays = _LATEST.arrays
+    if len(arrays) >= _MOST:
+        arrays.clear()
+    found = arrays[id(value)] = _Array(weakref.ref(value), _form_of(value), (*words, *value.shape, *value.strides))
+    return found
 
 
 def _tuple_apart(value: tuple[Any, ...]) -> tuple[Form, list[Any]]:
