@@ -68,9 +68,9 @@ def buffer_bytes(steps: Sequence[Step], block: int) -> int:
     return rows * (row + 2 * PAGE) + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
 
 
-def writing_bytes(steps: Sequence[Step], block: int, threads: int) -> int:
-    """Bytes of merged blocks on their way to the disk: one for each thread that merges, and each that writes."""
-    return (threads + WRITERS) * (arena_shape(steps, block)[2] + 2 * PAGE)
+def writing_bytes(steps: Sequence[Step], block: int) -> int:
+    """Bytes of a merged block on its way to the disk: there is one for each thread that merges, or that writes."""
+    return arena_shape(steps, block)[2] + 2 * PAGE
 
 
 def factor_bytes(steps: Sequence[Step]) -> int:
@@ -120,7 +120,7 @@ def plan_budget(
     fixed = BASELINE + plan_bytes(steps) + held
     factors = factor_bytes(steps)
     wanted = fileio.processors() if threads is None else threads
-    last = buffers = 0
+    last = each = 0
     for number in _fewer(wanted, fixed_by_person=threads is not None):
         for block, bins, sample in product(
             _smaller(MAX_BLOCK, CHUNK),
@@ -129,15 +129,16 @@ def plan_budget(
         ):
             tables = (number + 2) * sources * bins * 8  # one a thread, and two while they are added up
             tables += 2 * sources * sample * 4
-            buffers = number * (buffer_bytes(steps, block) + transient + factors)
-            buffers += writing_bytes(steps, block, number)
+            block_bytes = writing_bytes(steps, block)
+            each = buffer_bytes(steps, block) + transient + factors + block_bytes
+            buffers = number * each + WRITERS * block_bytes
             last = fixed + tables + buffers
             if last <= limit:
                 return Budget(number, block, bins, sample, fixed, buffers, tables, last)
     rule = "the work fits the memory budget"
     cure = f"give it {-(-last // MIB)} MiB"
     if threads is not None and threads > 1:
-        cure += f", or say fewer --threads: {buffers // threads / MIB:.1f} MiB are for each"
+        cure += f", or say fewer --threads: {each / MIB:.1f} MiB are for each"
     raise MemoryBudgetError(Problem(rule, f"--memory {limit / MIB:.0f} MiB", "", cure))
 
 
