@@ -1,15 +1,16 @@
-"""What makes the start of a command quick: loading modules without looking for garbage, and without idle threads.
+"""What makes the start of a command quick: modules on first use, and loading without garbage and without idle threads.
 
-Only the command line uses it, a library leaves the process it is in alone. It knows no modules of ours.
+It knows no modules of ours. What it does to the process it does for the command line: a library leaves that alone.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 """Where OpenBLAS looks, as it is loaded, for how many threads to start."""
@@ -42,3 +43,14 @@ def quick_ending() -> None:
     Files are closed and exit handlers run as ever; what is left out is taking every module apart, object by object.
     """
     gc.freeze()
+
+
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's `__getattr__`: names whose modules are imported when they are asked for. homes: name -> module."""
+
+    def found(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return found

@@ -24,17 +24,22 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _load_what_is_not_there() -> None:
+    with quick_loading():
+        with quick_loading():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        assert os.environ[THREADS] == "1"
+        raise ImportError
+
+
 @pytest.mark.parametrize("collecting", [True, False])
 def test_all_is_as_before_when_modules_are_loaded_or_fail_to(collecting: bool, monkeypatch) -> None:
     before = dict(os.environ)
     (gc.enable if collecting else gc.disable)()
     try:
-        with pytest.raises(ImportError), quick_loading():
-            with quick_loading():
-                assert not gc.isenabled()
-            assert not gc.isenabled()
-            assert os.environ[THREADS] == "1"
-            raise ImportError
+        with pytest.raises(ImportError):
+            _load_what_is_not_there()
         assert gc.isenabled() is collecting
         assert dict(os.environ) == before
     finally:
