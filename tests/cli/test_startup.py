@@ -89,3 +89,16 @@ def test_what_was_printed_and_the_exit_code_survive_a_quick_end(place: Path) -> 
     done = subprocess.run([*words, "--out", "base"], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "refused: 1 problem" in done.stderr
+
+
+UNUSED = ("checkpoint.lora", "checkpoint.lora_reader", "recipe.study", "recipe.tokenizer", "tokens.check")
+
+
+def test_what_a_plain_merge_does_not_use_is_not_loaded(place: Path) -> None:
+    code = (
+        "import sys; from mixmerge.cli import run; code = run(sys.argv[1:])\n"
+        f"print([name for name in {UNUSED!r} if f'mixmerge.{{name}}' in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    words = [sys.executable, "-c", code, "merge", "recipe.yaml", "out", "-q"]
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
