@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixmerge.errors import MixmergeError, Problem
+from mixmerge.startup import on_first_use
 from mixmerge.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -20,29 +21,20 @@ if TYPE_CHECKING:
     from mixmerge.evaluation.evaluate import evaluate
     from mixmerge.recipe import Recipe, load_recipe, parse_recipe
     from mixmerge.study import Study, explore, export
-
-_LAZY = {
-    "Study": "mixmerge.study",
-    "attack": "mixmerge.evaluation.attacks",
-    "evaluate": "mixmerge.evaluation.evaluate",
-    "explore": "mixmerge.study",
-    "export": "mixmerge.study",
-    "merge": "mixmerge.api",
-    "plan": "mixmerge.api",
-    "verify": "mixmerge.api",
-    "Recipe": "mixmerge.recipe",
-    "load_recipe": "mixmerge.recipe",
-    "parse_recipe": "mixmerge.recipe",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Public names on first use, so that importing the package costs nothing."""
-    import importlib
-
-    if name not in _LAZY:
-        raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+else:
+    __getattr__ = on_first_use(__name__, {  # so that importing the package costs nothing
+        "Study": "mixmerge.study",
+        "attack": "mixmerge.evaluation.attacks",
+        "evaluate": "mixmerge.evaluation.evaluate",
+        "explore": "mixmerge.study",
+        "export": "mixmerge.study",
+        "merge": "mixmerge.api",
+        "plan": "mixmerge.api",
+        "verify": "mixmerge.api",
+        "Recipe": "mixmerge.recipe",
+        "load_recipe": "mixmerge.recipe",
+        "parse_recipe": "mixmerge.recipe",
+    })  # fmt: skip
 
 
 def __dir__() -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 
+from mixmerge.startup import quick_ending, quick_loading
+
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     try:
-        from mixmerge.cli import run
-        from mixmerge.cli.terminal import prepare
+        with quick_loading():
+            from mixmerge.cli import run
+            from mixmerge.cli.terminal import prepare
     except KeyboardInterrupt:
         sys.exit(130)
     prepare()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    quick_ending()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

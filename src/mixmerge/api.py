@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mixmerge import fileio
-from mixmerge.checkpoint import Adapter, Checkpoint, open_adapter, open_checkpoint, with_adapter
+from mixmerge import checkpoint, fileio
+from mixmerge.checkpoint import Checkpoint, open_checkpoint
 from mixmerge.engine import Listener
 from mixmerge.engine.folder import check_place, merge_to_folder
 from mixmerge.engine.verify import verify_folder
@@ -17,6 +17,9 @@ from mixmerge.errors import MixmergeError, PlanError, Problem
 from mixmerge.planning import DEFAULT_SHARD, Plan, build_plan
 from mixmerge.recipe import ModelRef, Recipe, load_recipe, model_refs, parse_recipe
 from mixmerge.version import __version__
+
+if TYPE_CHECKING:
+    from mixmerge.checkpoint import Adapter
 
 
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -139,13 +142,13 @@ def _open(ref: ModelRef) -> Checkpoint:
     if problems:
         raise PlanError(problems)
     model, adapter = found
-    return with_adapter(model, adapter, str(ref))
+    return checkpoint.with_adapter(model, adapter, str(ref))
 
 
 def _open_adapter(ref: ModelRef) -> Adapter:
     path = fileio.expanded(ref.path)
     if fileio.exists(path):
-        return open_adapter(path, str(ref))
+        return checkpoint.open_adapter(path, str(ref))
     from mixmerge.checkpoint import hub  # huggingface_hub takes a second to import
 
     return hub.resolve_adapter(ref.path, ref.revision, label=str(ref))
@@ -179,7 +182,7 @@ def _fetched(ref: ModelRef, model: Checkpoint) -> Checkpoint:
     label, adapter = str(replace(ref, adapter=None)), model.adaptation.adapter
     here = model.weights_here
     base = open_checkpoint(model.folder, label, origin=model.origin) if here else hub.download(model, label)
-    return with_adapter(base, adapter if adapter.is_local else hub.download_adapter(adapter), str(ref))
+    return checkpoint.with_adapter(base, adapter if adapter.is_local else hub.download_adapter(adapter), str(ref))
 
 
 def _check_positive(**numbers: int | None) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from mixmerge import api
+from mixmerge import api, tokens
 from mixmerge.cli.plan_json import plan_data
 from mixmerge.cli.plan_text import plan_text
 from mixmerge.errors import PlanError
-from mixmerge.planning import Plan, vocabulary
+from mixmerge.planning import Plan
 from mixmerge.recipe import parse_recipe
 from plan.conftest import BASE, Write
 from support import models
@@ -251,12 +251,12 @@ def test_a_tokenizer_that_reads_text_otherwise_is_refused(
     spoil: Callable[[Any], Any], told: str, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are read back before anything is written, by our reader and by the library."""
-    real = vocabulary.tokenizer_files
+    real = tokens.tokenizer_files
 
     def spoiled(*arguments: Any) -> dict[str, bytes]:
         return {"tokenizer.json": json.dumps(spoil(json.loads(real(*arguments)["tokenizer.json"]))).encode()}
 
-    monkeypatch.setattr(vocabulary, "tokenizer_files", spoiled)
+    monkeypatch.setattr(tokens, "tokenizer_files", spoiled)
     with pytest.raises(PlanError, match="reads text as that of its source") as caught:
         planned(paths, None)
     assert any(told in problem.value for problem in caught.value.problems)

@@ -17,6 +17,7 @@ from mixmerge.cli.failures import FAILED, UsageError, exit_code
 from mixmerge.cli.parser import HELP, Command, of_click
 from mixmerge.cli.terminal import nobody_reads
 from mixmerge.errors import MixmergeError, Problem, nearest
+from mixmerge.startup import quick_loading
 from mixmerge.version import __version__
 
 
@@ -127,7 +128,8 @@ def command(name: str) -> Command:
 
 def _target(place: str) -> Any:
     module, _, function = place.partition(":")
-    return getattr(importlib.import_module(module), function)
+    with quick_loading():
+        return getattr(importlib.import_module(module), function)
 
 
 def _root() -> _Commands:

@@ -15,6 +15,7 @@ from mixmerge.cli.plan_text import few_notes, ratio_lines
 from mixmerge.cli.progress import Meter, shown
 from mixmerge.cli.sizes import bytes_text, mib_text
 from mixmerge.errors import Problem, legible
+from mixmerge.startup import quick_loading
 
 if TYPE_CHECKING:
     from mixmerge.planning import Plan
@@ -40,12 +41,12 @@ def merge(
     Options said beside a recipe win over it. Models are local folders or hub ids (owner/name, owner/name@revision).
     Everything is checked from headers before a weight is read or downloaded.
     """
-    wanted = asked(said, needs_out=True)
+    with quick_loading():
+        wanted = asked(said, needs_out=True)
+        from mixmerge import api
     assert wanted.out is not None, "an output folder was asked for"
     if quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from mixmerge import api
-
     try:
         with shown(quiet=quiet) as meter:
             record = api.merge(

@@ -1,10 +1,8 @@
 """How options are declared, and the groups of them that several commands share: one field an option, read by name.
 
 A declaration is the annotation of a parameter of a command's function, or of a field of a dataclass among them;
-`parser` makes commands of it.
+`parser` makes commands of it. Annotations are values here, not text: it would be compiled piece by piece at each start.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

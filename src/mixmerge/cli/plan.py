@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from mixmerge.cli.asked import asked, recipe_problems
 from mixmerge.cli.options import RecipeOptions, WorkOptions, option
 from mixmerge.errors import Problem, legible
+from mixmerge.startup import quick_loading
 
 
 def plan(
@@ -24,9 +25,9 @@ def plan(
     files are read; nothing is written. With --out the place and the free disk are checked too; a note tells of what
     stands there already.
     """
-    wanted = asked(said, needs_out=False)
-    from mixmerge import api
-
+    with quick_loading():
+        wanted = asked(said, needs_out=False)
+        from mixmerge import api
     planned = api.plan(
         wanted.recipe, memory=work.memory, threads=work.threads, shard_size=work.shard_size, out=wanted.out,
         allow_nonfinite=work.allow_nonfinite,

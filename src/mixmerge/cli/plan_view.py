@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mixmerge.checkpoint import Adaptation
 from mixmerge.methods import Number
 from mixmerge.planning import Plan
+
+if TYPE_CHECKING:
+    from mixmerge.checkpoint import Adaptation
 
 
 @dataclass(frozen=True, slots=True)

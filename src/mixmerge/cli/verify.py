@@ -7,6 +7,7 @@ from typing import Annotated
 from mixmerge.cli.options import argument, option
 from mixmerge.cli.progress import shown
 from mixmerge.errors import legible
+from mixmerge.startup import quick_loading
 
 
 def verify(
@@ -19,8 +20,8 @@ def verify(
     Exit code 0: all bytes are those that were written. 1: some differ, or a file is gone; each is named. 2: OUT holds
     no record.
     """
-    from mixmerge import api
-
+    with quick_loading():
+        from mixmerge import api
     with shown(quiet=quiet) as meter:
         record = api.verify(out, threads=threads, listeners=[meter])
     print(f"{legible(out)}: all {len(record['output'])} tensors have the bytes their record states")

@@ -7,15 +7,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mixmerge import fileio
-from mixmerge.checkpoint import RECORD, Adaptation, Checkpoint, MalformedJsonError, Origin, parse_json
+from mixmerge.checkpoint import RECORD, Checkpoint, MalformedJsonError, Origin, parse_json
 from mixmerge.engine.events import TensorDone
 from mixmerge.engine.statistics import Statistics
 from mixmerge.errors import CheckpointError, Problem
 from mixmerge.planning import Plan, VocabularyPlan
 from mixmerge.recipe import canonical, recipe_hash
+
+if TYPE_CHECKING:
+    from mixmerge.checkpoint import Adaptation
 
 FORMAT: Final = 1
 MAX_RECORD: Final = 500_000_000  # bytes

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mixmerge import fileio
 from mixmerge.checkpoint import CONFIG, Checkpoint, DType, MalformedJsonError, TensorSpec, parse_json
@@ -19,7 +19,9 @@ from mixmerge.planning import chat, names
 from mixmerge.planning.layout import Layout
 from mixmerge.planning.vocabulary import VocabularyPlan
 from mixmerge.recipe.types import Recipe
-from mixmerge.tokens import Special
+
+if TYPE_CHECKING:
+    from mixmerge.tokens import Special
 
 GENERATION: Final = "generation_config.json"
 MAX_GENERATION: Final = 16_000_000  # bytes

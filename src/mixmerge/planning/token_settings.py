@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TYPE_CHECKING
 
-from mixmerge.recipe.types import ModelRef, Recipe, TokenRow, TokenSetting
+from mixmerge.recipe.types import ModelRef, Recipe
 from mixmerge.tokens import NOTHING, Ask, Wanted
+
+if TYPE_CHECKING:
+    from mixmerge.recipe import TokenSetting
 
 
 def wanted_tokens(recipe: Recipe, position: Mapping[ModelRef, int]) -> Wanted:
@@ -21,11 +24,9 @@ def wanted_tokens(recipe: Recipe, position: Mapping[ModelRef, int]) -> Wanted:
 
 def _ask(recipe: Recipe, one: TokenSetting, position: Mapping[ModelRef, int]) -> Ask:
     place = recipe.place(f"tokenizer.tokens.{one.token}")
-    match one.source:
-        case None:
-            return Ask(one.token, place=place)
-        case "zero":
-            return Ask(one.token, zero=True, force=one.force, place=place)
-        case TokenRow(model, token, number):
-            return Ask(one.token, position[model], other=token, number=number, force=one.force, place=place)
-    assert_never(one.source)
+    if one.source is None:
+        return Ask(one.token, place=place)
+    if one.source == "zero":
+        return Ask(one.token, zero=True, force=one.force, place=place)
+    row = one.source
+    return Ask(one.token, position[row.model], other=row.token, number=row.number, force=one.force, place=place)

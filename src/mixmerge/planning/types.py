@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mixmerge.checkpoint import DTYPES, Checkpoint, DType, LowRank, RowView, ShardLayout, TensorSpan, TensorSpec
+from mixmerge.checkpoint import DTYPES, Checkpoint, DType, RowView, ShardLayout, TensorSpan, TensorSpec
 from mixmerge.methods import Coefficients, Method, Number, Values
 from mixmerge.mixup import Ratio, RatioLaw
 from mixmerge.planning.vocabulary import VocabularyPlan
 from mixmerge.recipe.types import Recipe
+
+if TYPE_CHECKING:
+    from mixmerge.checkpoint import LowRank
 
 
 @dataclass(frozen=True, slots=True)

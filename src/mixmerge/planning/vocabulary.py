@@ -9,38 +9,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mixmerge import tokens
 from mixmerge.checkpoint import OWN_MEAN, OWNERS_MEAN, SEEN_MEAN, ZEROS, Checkpoint, RowView, TensorSpan
 from mixmerge.errors import Problem
 from mixmerge.planning import names
 from mixmerge.tokens import (
     MAX_TOKENS,
-    MEMORY,
     NO_FILES,
     NOTHING,
-    SHOWN,
-    Added,
-    Alignment,
-    Checked,
-    Model,
-    Named,
-    Special,
     UnreadableError,
     Wanted,
-    align,
-    checked,
-    in_step,
     read_vocabulary,
-    shown,
     signature,
     surely_within,
-    tokenizer_files,
-    trusted,
 )
+
+if TYPE_CHECKING:
+    from mixmerge.tokens import Added, Alignment, Model, Named, Special
 
 PARSED: Final = 8
 """Bytes of memory that reading a tokenizer file takes, for each of its bytes, generously."""
@@ -137,7 +127,7 @@ def find_vocabulary(
     if alike and surely_within(models[home].folder, rows[home] or 0):
         return Found()
     sized = [_sized(models[p], rows[p]) for p in ([home] if alike else members)]
-    parsing, stepped = _parsing(sized), in_step(sized)
+    parsing, stepped = _parsing(sized), tokens.in_step(sized)
     if stepped and not wanted:
         return Found(parsing=parsing, notes=tuple(_warnings(sized)))
     known = sum(model.vocabulary is not None for model in sized)
@@ -147,9 +137,9 @@ def find_vocabulary(
     endless = [_endless(models[p], number) for p, number in rows.items() if number and number > MAX_TOKENS]
     if endless:
         return Found(None, (*problems, *endless), parsing)
-    asked = wanted.within(members)
-    found = align(trusted(sized) if stepped else sized, list(members).index(home), only=only, wanted=asked)
-    if not isinstance(found, Alignment):
+    told = tokens.trusted(sized) if stepped else sized
+    found = tokens.align(told, list(members).index(home), only=only, wanted=wanted.within(members))
+    if not isinstance(found, tokens.Alignment):
         return Found(None, (*problems, *found), parsing)
     if problems:
         return Found(None, tuple(problems), parsing)
@@ -158,9 +148,9 @@ def find_vocabulary(
 
 def _sized(model: Checkpoint, rows: int | None) -> Model:
     try:
-        return Model(model.label, rows or 0, read_vocabulary(model.folder))
+        return tokens.Model(model.label, rows or 0, read_vocabulary(model.folder))
     except UnreadableError as error:
-        return Model(model.label, rows or 0, None, str(error))
+        return tokens.Model(model.label, rows or 0, None, str(error))
 
 
 def _parsing(sized: Sequence[Model]) -> int:
@@ -178,7 +168,7 @@ def _warnings(sized: Sequence[Model]) -> Iterator[str]:
             beyond = sorted((row, token) for token, row in model.vocabulary.ids.items() if row >= model.rows)
             if beyond:
                 what = f"{len(beyond)} token{'s' * (len(beyond) != 1)} of {model.label}"
-                first = shown([token for _, token in beyond])
+                first = tokens.shown([token for _, token in beyond])
                 yield f"{what} ({first}) with ids behind its last row, {model.rows - 1}: text with them cannot be run"
 
 
@@ -211,12 +201,12 @@ def _planned(
     added = tuple(replace(one, model=None if one.model is None else members[one.model]) for one in found.added)
     named = tuple(replace(one, model=None if one.model is None else members[one.model]) for one in found.named)
     home, own = models[members[found.home]], sized[found.home].vocabulary
-    files, outcome = NO_FILES, Checked()
+    files, outcome = NO_FILES, tokens.Checked()
     if own is not None and (added or found.special):
-        files = tokenizer_files(home.folder, own, added, found.special)
+        files = tokens.tokenizer_files(home.folder, own, added, found.special)
         new = {one.token.content: one.id for one in added} | {one.token: one.id for one in found.special}
-        outcome = checked(home.folder, home.label, files, own, new)
-        parsing += (PARSED + MEMORY) * own.nbytes
+        outcome = tokens.checked(home.folder, home.label, files, own, new)
+        parsing += (PARSED + tokens.MEMORY) * own.nbytes
     plan = VocabularyPlan(
         members[found.home], found.rows, found.needed, len(found.tokens), added, owners, base, tuple(parts), found.maps,
         named, found.special, files, _digest(found, named),
@@ -232,8 +222,8 @@ def _digest(found: Alignment, named: Sequence[Named]) -> str:
     return digest.hexdigest()
 
 
-def _few(tokens: Sequence[str]) -> tuple[int, tuple[str, ...]]:
-    return len(tokens), tuple(tokens[:SHOWN])
+def _few(found: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    return len(found), tuple(found[: tokens.SHOWN])
 
 
 def row_views(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import yaml
 
 from mixmerge.recipe.schema import DTYPES
 from mixmerge.recipe.sources import is_whole, model_refs
-from mixmerge.recipe.tokenizer import ROLES
 from mixmerge.recipe.types import (
+    ROLES,
     Dare,
     Filtered,
     Given,
@@ -25,9 +26,10 @@ from mixmerge.recipe.types import (
     Recipe,
     Slice,
     Source,
-    TokenizerSection,
-    TokenSetting,
 )
+
+if TYPE_CHECKING:
+    from mixmerge.recipe.tokenizer import TokenizerSection, TokenSetting
 
 Data = dict[str, object]
 

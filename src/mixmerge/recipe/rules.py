@@ -18,7 +18,7 @@ from mixmerge.recipe.sources import (
     slice_key,
     source_key,
 )
-from mixmerge.recipe.types import UNION, Filtered, Given, Gradient, Recipe, Slice, Source, TokenRow
+from mixmerge.recipe.types import UNION, Filtered, Given, Gradient, Recipe, Slice, Source
 
 Rule = Callable[[Recipe, Method], Iterator[Problem]]
 
@@ -70,7 +70,9 @@ def _tokenizer_listed(recipe: Recipe) -> Iterator[Problem]:
         rule = f"{key} must be `base`, `union` or a model of the recipe"
         yield Problem(rule, recipe.tokenizer_source, recipe.place(key), nearest(recipe.tokenizer_source, known))
     for one in recipe.tokenizer.tokens if recipe.tokenizer else ():
-        if isinstance(one.source, TokenRow) and str(one.source.model) not in models and one.source.model.path:
+        if one.source is None or one.source == "zero":
+            continue
+        if str(one.source.model) not in models and one.source.model.path:
             rule = "the row of a token is that of a model of the recipe"
             place = recipe.place(f"tokenizer.tokens.{one.token}.source")
             yield Problem(rule, str(one.source.model), place, nearest(str(one.source.model), models))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from mixmerge.errors import nearest
 from mixmerge.methods import METHODS, Dialect, method_names
@@ -27,8 +27,6 @@ from mixmerge.recipe.parameters import (
 )
 from mixmerge.recipe.report import RefusedError, Report
 from mixmerge.recipe.rules import check
-from mixmerge.recipe.study import read_study
-from mixmerge.recipe.tokenizer import read_tokenizer, tokens_source
 from mixmerge.recipe.types import (
     CHATML,
     MOST_USED,
@@ -40,8 +38,11 @@ from mixmerge.recipe.types import (
     Recipe,
     Slice,
     Source,
-    TokenizerSection,
 )
+
+if TYPE_CHECKING:
+    from mixmerge.recipe.study import StudySection
+    from mixmerge.recipe.tokenizer import TokenizerSection
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ def read_recipe(root: Table, report: Report) -> Recipe:
         tokenizer_source=tokens_of,
         tokenizer=tokenizer,
         places=places_of(root),
-        study=_optional(top, "study", read_study),
+        study=_optional(top, "study", _study),
     )
     recipe = _with_unlisted_base(recipe, asked)
     for problem in check(recipe, asked.method):
@@ -301,13 +302,21 @@ def _dtype_name(node: Node) -> str:
     return DTYPES[name]
 
 
+def _study(node: Node, report: Report) -> StudySection:
+    from mixmerge.recipe.study import read_study  # few recipes have the section
+
+    return read_study(node, report)
+
+
 def _tokenizer(top: _Section) -> tuple[str | None, TokenizerSection | None]:
     """Whose tokens are kept, and what is said of single ones: `tokenizer_source` says the first alone."""
     if top.has("tokenizer_source") and "tokenizer" in top.entries:
         rule = "`tokenizer` and `tokenizer_source` exclude each other"
         top.refuse("tokenizer_source", rule, "write it as `source` inside `tokenizer`")
     if "tokenizer" not in top.entries:
-        return top.get("tokenizer_source", lambda node: tokens_source(node, top.report), None), None
+        return top.get("tokenizer_source", lambda node: values.tokens_source(node, top.report), None), None
+    from mixmerge.recipe.tokenizer import read_tokenizer  # as above
+
     found = _optional(top, "tokenizer", read_tokenizer)
     return (UNION, None) if found is None else found
 

@@ -8,14 +8,14 @@ line.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Final, TypeVar, get_args
 
 from mixmerge.errors import nearest
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Listing, Node
 from mixmerge.recipe.report import RefusedError, Report
-from mixmerge.recipe.types import Compute, Objective, Prompt, Sampler, Span, StudySection
+from mixmerge.recipe.types import Compute, Objective, Prompt, Sampler, Span
 
 T = TypeVar("T")
 
@@ -33,6 +33,38 @@ _SAID_ELSEWHERE: Final = {
     "storage": "say it as --storage",
     "ray": "a recipe joins no cluster: say it as --ray",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StudySection:
+    """Arguments of `explore` as the recipe says them; None: not said. Words and ranges as there."""
+
+    tasks: tuple[str, ...] | None = None
+    test_tasks: tuple[str, ...] | None = None
+    weights: Mapping[str, float] | None = None
+    objective: Objective | None = None
+    draws: int | None = None
+    validation_fraction: float | None = None
+    seed: int | None = None
+    sampler: Sampler | None = None
+    vary: Mapping[str, Span] | None = None
+    race: bool | None = None
+    workers: int | None = None
+    device: str | None = None
+    compute: Compute | None = None
+    batch_size: int | None = None
+    prompt: Prompt | None = None
+    data_dir: str | None = None
+    limit: int | None = None
+    ood: tuple[str, ...] | None = None
+    attacks: tuple[str, ...] | None = None
+    attack_tasks: tuple[str, ...] | None = None
+    attack_prompt: str | None = None
+    attack_data: str | None = None
+    attack_limit: int | None = None
+    attack_queries: int | None = None
+    attack_seeds: tuple[int, ...] | None = None
+    masked_lm: str | None = None
 
 
 def read_study(node: Node, report: Report) -> StudySection:

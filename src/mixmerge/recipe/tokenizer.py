@@ -7,23 +7,58 @@ tokens there are is not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from mixmerge.recipe import values
 from mixmerge.recipe.nodes import Node, Table
 from mixmerge.recipe.report import RefusedError, Report
-from mixmerge.recipe.types import UNION, Role, TokenizerSection, TokenRow, TokenSetting
+from mixmerge.recipe.types import ROLES, UNION, ModelRef, Role
 
 MAX_MULTIPLE: Final = 65_536
 MAX_NUMBER: Final = 4_000_000
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
 KEYS: Final = ("source", "tokens", "pad_to_multiple_of", *(f"{role}_token" for role in ROLES))
 _TOKEN: Final = ("source", "force")
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "zero": ("kind",), "model_token": ("kind", "model", "token", "token_id"),
 }  # fmt: skip
 _FORMS: Final = "write a model of the recipe, {kind: zero}, or {kind: model_token, model: ..., token: ...}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A row of a model's embedding and head: of its token, or by number; neither: of the token it is wanted for."""
+
+    model: ModelRef
+    token: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSetting:
+    """What the recipe says of one token of the output.
+
+    source: the row that stands for it in models that lack it, and, with `force`, in all; None: as for any token.
+    """
+
+    token: str
+    source: TokenRow | Literal["zero"] | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSection:
+    """What `tokenizer:` says beside its source; tokens in the order listed, no token twice.
+
+    pad_to_multiple_of: the output has a multiple of so many rows (None: as many as it needs). special: the token of
+    each role that is set.
+    """
+
+    tokens: tuple[TokenSetting, ...] = ()
+    pad_to_multiple_of: int | None = None
+    special: Mapping[Role, str] = field(default_factory=dict)
+
 
 Read = tuple[str, TokenizerSection | None]
 
@@ -33,7 +68,9 @@ def read_tokenizer(node: Node, report: Report) -> Read:
     nothing: Mapping[str, Node] = {}
     entries = report.read(node, lambda it: values.table(it, KEYS, report), nothing)
     said = {key: entry for key, entry in entries.items() if not values.is_null(entry)}
-    source = report.read(said["source"], lambda it: tokens_source(it, report), UNION) if "source" in said else UNION
+    source = (
+        report.read(said["source"], lambda it: values.tokens_source(it, report), UNION) if "source" in said else UNION
+    )
     named = report.read(said["tokens"], values.table_entries, nothing) if "tokens" in said else nothing
     multiple = None
     if "pad_to_multiple_of" in said:
@@ -47,13 +84,6 @@ def read_tokenizer(node: Node, report: Report) -> Read:
     )
     section = TokenizerSection(tokens, None if multiple == 1 else multiple, special)
     return source, section if section != TokenizerSection() else None
-
-
-def tokens_source(node: Node, report: Report) -> str:
-    """`union`, `base` or a model."""
-    if not isinstance(node, Table) and values.text(node) == UNION:
-        return UNION
-    return str(values.model_ref(node, report))
 
 
 def _setting(token: str, report: Report, node: Node) -> TokenSetting:

@@ -1,16 +1,21 @@
 """A recipe as frozen values: what the person asked for, checked and complete, before any file is looked at.
 
-Knows nothing of YAML text or of checkpoints. `mixmerge.recipe.parse` makes these values.
+Knows nothing of YAML text or of checkpoints. `mixmerge.recipe.parse` makes these values. Those of sections that few
+recipes have stand beside their readers, in `study` and `tokenizer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from mixmerge.methods import Dialect, Number
 from mixmerge.mixup import Scope
+
+if TYPE_CHECKING:
+    from mixmerge.recipe.study import StudySection
+    from mixmerge.recipe.tokenizer import TokenizerSection
 
 UNION = "union"
 """tokenizer_source: the tokens of the base, else the first source, and those that other models add."""
@@ -20,6 +25,8 @@ MOST_USED, CHATML = "auto", "chatml"
 
 Role = Literal["pad", "bos", "eos"]
 """What a special token is for: `pad_token` and so on."""
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 Sampler = Literal["sobol", "random", "tpe", "gp", "cmaes"]
 Objective = Literal["mean", "pareto"]
@@ -116,72 +123,6 @@ class Mixup:
     seed: int | None = None
     filters: tuple[str, ...] = ()
     groups: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StudySection:
-    """Arguments of `explore` as the recipe says them; None: not said. Words and ranges as there."""
-
-    tasks: tuple[str, ...] | None = None
-    test_tasks: tuple[str, ...] | None = None
-    weights: Mapping[str, float] | None = None
-    objective: Objective | None = None
-    draws: int | None = None
-    validation_fraction: float | None = None
-    seed: int | None = None
-    sampler: Sampler | None = None
-    vary: Mapping[str, Span] | None = None
-    race: bool | None = None
-    workers: int | None = None
-    device: str | None = None
-    compute: Compute | None = None
-    batch_size: int | None = None
-    prompt: Prompt | None = None
-    data_dir: str | None = None
-    limit: int | None = None
-    ood: tuple[str, ...] | None = None
-    attacks: tuple[str, ...] | None = None
-    attack_tasks: tuple[str, ...] | None = None
-    attack_prompt: str | None = None
-    attack_data: str | None = None
-    attack_limit: int | None = None
-    attack_queries: int | None = None
-    attack_seeds: tuple[int, ...] | None = None
-    masked_lm: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """A row of a model's embedding and head: of its token, or by number; neither: of the token it is wanted for."""
-
-    model: ModelRef
-    token: str | None = None
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSetting:
-    """What the recipe says of one token of the output.
-
-    source: the row that stands for it in models that lack it, and, with `force`, in all; None: as for any token.
-    """
-
-    token: str
-    source: TokenRow | Literal["zero"] | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerSection:
-    """What `tokenizer:` says beside its source; tokens in the order listed, no token twice.
-
-    pad_to_multiple_of: the output has a multiple of so many rows (None: as many as it needs). special: the token of
-    each role that is set.
-    """
-
-    tokens: tuple[TokenSetting, ...] = ()
-    pad_to_multiple_of: int | None = None
-    special: Mapping[Role, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

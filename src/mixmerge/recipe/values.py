@@ -19,7 +19,7 @@ from mixmerge.methods import Number, Parameter
 from mixmerge.mixup import equal_ratio, rounded
 from mixmerge.recipe.nodes import Listing, Node, Scalar, Table
 from mixmerge.recipe.report import RefusedError, Report
-from mixmerge.recipe.types import Filtered, Given, Gradient, ModelRef, Setting
+from mixmerge.recipe.types import UNION, Filtered, Given, Gradient, ModelRef, Setting
 
 NOWHERE: Final[Mapping[str, str]] = {}
 
@@ -235,6 +235,13 @@ def model_ref(node: Node, report: Report) -> ModelRef:
         return _plain_ref(node, word)
     base, adapter = _divided(node, word)
     return replace(_plain_ref(node, base), adapter=_plain_ref(node, adapter))
+
+
+def tokens_source(node: Node, report: Report) -> str:
+    """`union`, `base` or a model."""
+    if not isinstance(node, Table) and text(node) == UNION:
+        return UNION
+    return str(model_ref(node, report))
 
 
 def _exists(path: str) -> bool:

@@ -9,31 +9,22 @@ Above studies and reports, below the command line. It merges and scores through 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixmerge.reproduce.grid import TABLES
 from mixmerge.reproduce.problems import ReproduceError
+from mixmerge.startup import on_first_use
 
 if TYPE_CHECKING:
     from mixmerge.reproduce.door import outline, reproduce
     from mixmerge.reproduce.recipes import print_recipes
     from mixmerge.reproduce.request import Prepared
-
-_LAZY = {
-    "Prepared": "mixmerge.reproduce.request",
-    "outline": "mixmerge.reproduce.door",
-    "print_recipes": "mixmerge.reproduce.recipes",
-    "reproduce": "mixmerge.reproduce.door",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Public names on first use: the tables alone are there at once."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'mixmerge.reproduce' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_LAZY[name]), name)
-
+else:
+    __getattr__ = on_first_use(__name__, {  # the tables alone are there at once
+        "Prepared": "mixmerge.reproduce.request",
+        "outline": "mixmerge.reproduce.door",
+        "print_recipes": "mixmerge.reproduce.recipes",
+        "reproduce": "mixmerge.reproduce.door",
+    })  # fmt: skip
 
 __all__ = ["TABLES", "Prepared", "ReproduceError", "outline", "print_recipes", "reproduce"]

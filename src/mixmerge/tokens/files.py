@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from mixmerge.tokens.align import Added
+from mixmerge.tokens.alignment import Added
 from mixmerge.tokens.named import Special
 from mixmerge.tokens.vocabulary import AddedToken, Vocabulary, small_json
 

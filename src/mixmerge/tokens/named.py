@@ -1,13 +1,13 @@
-"""What a recipe says of single tokens, as far as vocabularies go: rows they get, special tokens, rows in all.
+"""What is asked of single tokens, resolved against the models' vocabularies: rows they get, special tokens.
 
-Resolves it against the models' vocabularies; knows no weights, and of the recipe only where things stand in it.
+Knows no weights, and of the recipe only where things stand in it.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,26 +16,10 @@ import numpy.typing as npt
 from mixmerge.errors import Problem
 from mixmerge.tokens.model import Model, shown
 from mixmerge.tokens.vocabulary import AddedToken, Vocabulary
+from mixmerge.tokens.wanted import Ask, Wanted
 
 MAX_TRIED: Final = 20_000
 """Tokens that a misspelt one is compared with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A token the output is to have. model: position of the model whose row stands for it; None: the usual rule.
-
-    zero: zeros stand for it instead. other, number: that model's token or row that is meant, else its row of the same
-    token. force: in every model, not only in those that lack it. place: in the recipe.
-    """
-
-    token: str
-    model: int | None = None
-    zero: bool = False
-    other: str | None = None
-    number: int | None = None
-    force: bool = False
-    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +29,6 @@ class Special:
     role: str
     token: str
     id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is said of single tokens. special: (role, token, place). multiple: of rows in all.
-
-    Positions of models in `asks` are those of a plan until `within` makes them those of the models put in step.
-    """
-
-    asks: tuple[Ask, ...] = ()
-    special: tuple[tuple[str, str, str], ...] = ()
-    multiple: int | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.asks or self.special or self.multiple)
-
-    def models(self) -> list[int]:
-        """Positions of the models whose rows stand for tokens."""
-        return [ask.model for ask in self.asks if ask.model is not None]
-
-    def within(self, members: Sequence[int]) -> Wanted:
-        """With positions among `members`."""
-        place = {model: k for k, model in enumerate(members)}
-        return replace(self, asks=tuple(
-            ask if ask.model is None else replace(ask, model=place[ask.model]) for ask in self.asks
-        ))  # fmt: skip
-
-    def tokens(self) -> frozenset[str]:
-        """Every token that is named; each gets a row."""
-        return frozenset([*(ask.token for ask in self.asks), *(token for _, token, _ in self.special)])
-
-
-NOTHING: Final = Wanted()
 
 
 @dataclass(frozen=True, slots=True)

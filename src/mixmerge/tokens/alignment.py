@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from mixmerge.errors import Problem
 from mixmerge.tokens.model import Model, shown
-from mixmerge.tokens.named import NOTHING, Named, Special, Wanted, entry, missing, resolve, specials
+from mixmerge.tokens.named import Named, Special, entry, missing, resolve, specials
 from mixmerge.tokens.vocabulary import LEARNED, AddedToken, Vocabulary
+from mixmerge.tokens.wanted import NOTHING, Wanted
 
 Rows = npt.NDArray[np.int64]
 _FILES: Final = ", ".join(LEARNED)
