@@ -213,3 +213,11 @@ def test_what_may_be_anybodys_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "fcntl", None)
     fileio.atomic_write(tmp_path / "file.json", b"newer")
     assert held.exists(), "no locks, no proof"
+
+
+@pytest.mark.parametrize("size", [1, fileio.PAGE, 100_000, fileio.HUGE_PAGE, 5 * fileio.HUGE_PAGE + 3])
+def test_buffers_begin_with_a_page_and_large_ones_with_a_huge_one(size: int) -> None:
+    buffer = fileio.page_buffer(size)
+    assert buffer.shape == (size,)
+    assert not buffer.any()
+    assert fileio.address_of(buffer) % (fileio.HUGE_PAGE if size >= fileio.HUGE_PAGE else fileio.PAGE) == 0

@@ -21,7 +21,9 @@ ZOO = Path(mixmerge.__file__).parent / "zoo"
 _CHILD = """
 import json, resource, sys
 from mixmerge import api
+from mixmerge.checkpoint import writer
 from mixmerge.recipe import parse_recipe
+writer.DIRECT_FROM = 0  # as large files are written, where that can be done
 order = json.loads(sys.argv[1])
 plans = []
 api.merge(parse_recipe(order["recipe"]), order["out"], threads=order["threads"], memory=order["memory"],

@@ -133,7 +133,7 @@ class CheckpointWriter:
     """
 
     __slots__ = (
-        "_folder", "_layouts", "_lock", "_pages", "_past", "_pool", "_recent", "_recent_bytes", "_spans",
+        "_folder", "_layouts", "_lock", "_pages", "_past", "_paths", "_pool", "_recent", "_recent_bytes", "_spans",
     )  # fmt: skip
 
     def __init__(self, folder: Path, layouts: Sequence[ShardLayout], *, resume: bool = False) -> None:
@@ -145,6 +145,7 @@ class CheckpointWriter:
         self._folder = folder
         self._layouts = tuple(layouts)
         self._spans = {span.name: span for layout in self._layouts for span in layout.spans}
+        self._paths = {layout.file: folder / layout.file for layout in self._layouts}
         self._pool = FilePool(fileio.open_write)
         self._lock = threading.Lock()
         self._recent: deque[tuple[Path, int, int]] = deque()  # file, offset, size: oldest first
@@ -205,7 +206,7 @@ class CheckpointWriter:
         span = self._spans[name]
         offset, size = span.byte_range(first, data.nbytes // span.dtype.itemsize)
         assert data.nbytes == size, "part of an element"
-        path = self._folder / span.file
+        path = self._paths[span.file.name]
         if path in self._pages:
             self._write_pages(path, data, offset)
         else:
