@@ -148,6 +148,11 @@ def page_buffer(size: int) -> npt.NDArray[np.uint8]:
     return raw[start : start + size]
 
 
+def held_by(size: int) -> int:
+    """Bytes of memory that a `page_buffer` takes at most: of huge pages, whole ones."""
+    return size + PAGE if size < HUGE_PAGE else -(-size // HUGE_PAGE) * HUGE_PAGE
+
+
 def address_of(array: npt.NDArray[np.uint8]) -> int:
     """Of the first byte."""
     return int(array.__array_interface__["data"][0])

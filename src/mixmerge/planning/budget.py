@@ -10,7 +10,7 @@ from typing import Final
 from mixmerge import fileio
 from mixmerge.checkpoint import TRANSIENT, DType
 from mixmerge.errors import MemoryBudgetError, Problem
-from mixmerge.fileio import PAGE
+from mixmerge.fileio import PAGE, held_by
 from mixmerge.kernels import CHUNK, SCRATCH, TILE
 from mixmerge.planning.types import Budget, Step, changes
 from mixmerge.planning.vocabulary import Found
@@ -65,12 +65,12 @@ def _wide(dtype: DType) -> int:
 def buffer_bytes(steps: Sequence[Step], block: int) -> int:
     """Bytes one thread needs for blocks, conversion (a block as stored, and one rounded) and scratch."""
     rows, row, output = arena_shape(steps, block)
-    return rows * (row + 2 * PAGE) + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
+    return rows * held_by(row + PAGE) + row + 2 * output + (rows + 1 + SCRATCH) * TILE * 4
 
 
 def writing_bytes(steps: Sequence[Step], block: int) -> int:
     """Bytes of a merged block on its way to the disk: there is one for each thread that merges, or that writes."""
-    return arena_shape(steps, block)[2] + 2 * PAGE
+    return held_by(arena_shape(steps, block)[2] + PAGE)
 
 
 def factor_bytes(steps: Sequence[Step]) -> int:
