@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+SETTLE = 2.0
+"""Seconds between two runs."""
+
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -82,7 +85,8 @@ class Run:
 
 def timed(command: Sequence[str], log: Path) -> Run:
     """Run a command to its end. Its output goes to a log; a failure stops the benchmark with it."""
-    os.sync()  # what the run before left to be written is not this one's
+    os.sync()  # what the run before left to be written is not this one's,
+    time.sleep(SETTLE)  # nor is what was removed since, and is given back by a disk that is told of it
     began = time.perf_counter()
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=ENVIRONMENT)
