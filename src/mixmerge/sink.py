@@ -117,27 +117,44 @@ class CheckpointSink(Sink):
             self._free.put(self._lent.pop(fileio.address_of(data)))
 
     def settle(self) -> None:
-        """All buffers are free again."""
+        """All buffers are free again, and no page waits for more."""
         for buffer in [self._free.get() for _ in range(self._number)]:
             self._free.put(buffer)
         self._raise()
+        self._writer.settle()
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
 
     def __enter__(self) -> Self:
-        for thread in self._writers:
-            thread.start()
+        try:
+            for thread in self._writers:
+                thread.start()
+        except BaseException as error:
+            self._end(error)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """No thread is left, however often Control-C is typed. error: why what is still queued need not be written."""
+        self._error = self._error or error
         for _ in self._writers:
             self._queue.put(None)
+        again = None
         for thread in self._writers:
-            thread.join()
+            while thread.is_alive():
+                try:
+                    thread.join()
+                except KeyboardInterrupt as interrupt:
+                    again = interrupt
+        if again is not None:
+            raise again
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,33 @@ def test_a_device_that_fails_is_told(code: int, tmp_path: Path, monkeypatch: pyt
     out.close()
 
 
+def test_a_second_pass_over_a_file_taken_up_again(tmp_path: Path, direct: Writes) -> None:
+    """Bytes of the pass before, in pages that were not full, are not what a page waits for."""
+    layouts, order = lay_out(SPECS, 10**9), blocks(1000)
+    first = CheckpointWriter(tmp_path / "a", layouts)
+    for spec, at, count in order[:30]:
+        first.write(spec.name, at, np.full(count * spec.dtype.itemsize, 1, np.uint8))
+    first.close()
+    with CheckpointWriter(tmp_path / "a", layouts, resume=True) as second:
+        for spec, at, count in order[30:]:
+            second.write(spec.name, at, np.full(count * spec.dtype.itemsize, 2, np.uint8))
+        second.settle()
+        assert not any(pages._pages for pages in second._pages.values())
+        for block in order:
+            put(second, block)
+        second.finish()
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == written(tmp_path / "b")["model.safetensors"]
+    assert direct
+
+
+def test_closing_makes_no_file_again(tmp_path: Path, direct: Writes) -> None:
+    with CheckpointWriter(tmp_path / "a", lay_out(SPECS, 10**9)) as out:
+        put(out, (SPECS[3], 0, 100))
+        out.abort()
+    assert list((tmp_path / "a").iterdir()) == []
+    assert not direct
+
+
 def test_small_files_and_unknown_file_systems_are_written_through_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 
 from engine.conftest import Family
 from engine.interrupting import StopError, interrupted, recipes, state
-from mixmerge import api, fileio
+from mixmerge import api, fileio, sink
+from mixmerge.checkpoint import DTYPES, CheckpointWriter, TensorSpec, lay_out
 from mixmerge.engine import Progress, TensorDone
 from mixmerge.engine.journal import read_journal
 from mixmerge.errors import InterruptedMergeError, NonFiniteError
@@ -124,3 +125,51 @@ def test_what_is_refused_in_mid_run_leaves_nothing(threads: int, tmp_path: Path,
     with pytest.raises(NonFiniteError, match="w4"):
         api.merge(recipe_of("linear", paths, dialect="paper"), tmp_path / "out", threads=threads)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+class Interrupting(threading.Thread):
+    """Control-C is typed while it is waited for, twice, and it may fail to start."""
+
+    started = 0
+    fails = 99
+    typed = 0
+
+    def start(self) -> None:
+        type(self).started += 1
+        if self.started == self.fails:
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        type(self).typed += 1
+        if self.typed in (1, 2):
+            raise KeyboardInterrupt
+        super().join(timeout)
+
+
+@pytest.fixture
+def threaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sink.CheckpointSink]:
+    """A sink with such threads."""
+    pretend(monkeypatch)
+    monkeypatch.setattr(sink, "Thread", type("Mine", (Interrupting,), {}))
+    layouts = lay_out([TensorSpec("w", DTYPES["BF16"], (4, 2048))], 10**9)
+    with CheckpointWriter(tmp_path / "out", layouts) as writer:
+        yield sink.CheckpointSink(writer, 16384, 1)
+
+
+def test_no_writer_is_left_by_an_impatient_person(threaded: sink.CheckpointSink) -> None:
+    threaded.__enter__()
+    threaded.placed("w", 0, threaded.place("w", 0, 8192, DTYPES["BF16"]))
+    with pytest.raises(KeyboardInterrupt):
+        threaded.__exit__(None, None, None)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixmerge-writer")]
+
+
+def test_no_writer_is_left_where_another_cannot_be_started(
+    threaded: sink.CheckpointSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink.Thread, "fails", 2)
+    monkeypatch.setattr(sink.Thread, "typed", 2)
+    with pytest.raises(RuntimeError, match="start new thread"):
+        threaded.__enter__()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixmerge-writer")]

@@ -240,11 +240,14 @@ class CheckpointWriter:
                 raise
             self._write_cached(path, data, offset)  # a file system that asks for more than pages
 
-    def _write_rest(self) -> None:
-        """Pages that are not full, the last one of a file."""
+    def settle(self) -> None:
+        """Write what is kept of pages that are not full: the one a file ends in, or that wait for others' bytes.
+
+        What is written from then on may be the same elements anew. No thread may be writing.
+        """
         for path, pages in self._pages.items():
-            with self._pool.borrow(path) as fd:
-                for offset, data in pages.rest():
+            for offset, data in pages.rest():
+                with self._pool.borrow(path) as fd:
                     fileio.write_all(fd, data, offset)
 
     def _write_cached(self, path: Path, data: npt.NDArray[np.uint8], offset: int) -> None:
@@ -280,7 +283,7 @@ class CheckpointWriter:
 
     def finish(self) -> None:
         """Wait until all data is on the device, then write the index (where there are shards), then close."""
-        self._write_rest()
+        self.settle()
         for layout in self._layouts:
             with self._pool.borrow(self._folder / layout.file) as fd:
                 fileio.sync(fd)
@@ -292,7 +295,7 @@ class CheckpointWriter:
     def close(self) -> None:
         """Close the files and leave them as they are, to be taken up again. No thread may be writing."""
         with contextlib.suppress(OSError):  # what is not there is written again by who takes them up
-            self._write_rest()
+            self.settle()
         self._past.close()
         self._pool.close()
 
