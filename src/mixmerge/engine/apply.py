@@ -115,21 +115,20 @@ class Applier:
         return lower(self.plan, step, numbers, found, self.statistics.majority, stays, settled)
 
     def _work(self, job: _Job, arena: Arena) -> None:
-        step, first, count = job.step, job.first, job.count
+        step, spec, first, count = job.step, job.step.spec, job.first, job.count
         digests = read(self.plan, step, first, count, arena, self.kernels, hashed=self.hashed, stored=job.low is None)
         if job.low is None:
             place, data = None, self._copied(step, count, arena)
         else:
-            native_place = native(step.spec.dtype)
-            place = self.sink.place(step.spec.name, first, count, step.spec.dtype) if native_place else None
+            place = self.sink.place(spec.name, first, count, spec.dtype) if native(spec.dtype) else None
             data = self._merged(job, job.low, arena, arena.out if place is None else place)
         if self.hashed:
-            digests.append(chunk_digests(data, step.spec.dtype.itemsize))
+            digests.append(chunk_digests(data, spec.dtype.itemsize))
         then = partial(self._account, job, digests, data.nbytes)
         if place is None:
-            self.sink.write(step.spec.name, first, step.spec.dtype, data, then)
+            self.sink.write(spec.name, first, spec.dtype, data, then)
         else:
-            self.sink.placed(step.spec.name, first, place, then)
+            self.sink.placed(spec.name, first, place, then)
 
     def _merged(self, job: _Job, low: Lowered, arena: Arena, out: Bytes) -> np.ndarray:
         step = job.step
