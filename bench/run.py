@@ -26,7 +26,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SETTLE = 2.0
-"""Seconds between two runs."""
+"""Seconds between two runs that write gigabytes."""
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
@@ -83,10 +83,10 @@ class Run:
     peak: int
 
 
-def timed(command: Sequence[str], log: Path) -> Run:
+def timed(command: Sequence[str], log: Path, settle: float = SETTLE) -> Run:
     """Run a command to its end. Its output goes to a log; a failure stops the benchmark with it."""
     os.sync()  # what the run before left to be written is not this one's,
-    time.sleep(SETTLE)  # nor is what was removed since, and is given back by a disk that is told of it
+    time.sleep(settle)  # nor is what was removed since, and is given back by a disk that is told of it
     began = time.perf_counter()
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=ENVIRONMENT)
@@ -180,7 +180,7 @@ class Bench:
         merge = ["merge", *models, "-o", str(self.out), "--overwrite", "-q"]
         found = []
         for words in (["--help"], ["plan", *models], merge):
-            times = [timed([*self.mixmerge, *words], self.log).seconds for _ in range(10)][1:]
+            times = [timed([*self.mixmerge, *words], self.log, 0).seconds for _ in range(10)][1:]
             found.append(f"`mixmerge {words[0]}` {statistics.median(times):.2f} s ({min(times):.2f})")
         return found
 
